@@ -1,0 +1,83 @@
+"""How long a session takes here, and where an emulator shall count its instructions."""
+
+import ctypes
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edge_runtime.session import Session
+from edge_runtime.tensors import Array, TensorSpec
+
+MARK = 77
+"""The `which` of a getpriority(2) call that means nothing to the kernel and "count from here" to the emulator."""
+MARKS_VARIABLE = "LITTORAL_MARKS"
+"""Environment variable with which an emulator asks for marks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Time a call, in milliseconds, over `n` calls."""
+
+    median_ms: float
+    p90_ms: float
+    n: int
+
+    def to_json(self) -> dict[str, float]:
+        """As a plain table."""
+        return {"median_ms": self.median_ms, "p90_ms": self.p90_ms, "n": self.n}
+
+
+def example(specs: Sequence[TensorSpec], seed: int = 0) -> dict[str, Array]:
+    """Random inputs that fit: normal floats, small integers; a length that may vary is 1."""
+    rng = np.random.default_rng(seed)
+    made: dict[str, Array] = {}
+    for spec in specs:
+        shape = [dim if isinstance(dim, int) else 1 for dim in spec.shape]
+        kind = np.dtype(spec.dtype)
+        values = rng.standard_normal(shape) if kind.kind == "f" else rng.integers(0, 2, shape)
+        made[spec.name] = values.astype(kind)
+    return made
+
+
+def interleaved(calls: Sequence[Callable[[], Any]], rounds: int, warmup: int = 3) -> list[Latency]:
+    """Time several calls in turn, round by round, so that they meet the same weather."""
+    for _ in range(warmup):
+        for call in calls:
+            call()
+    times: list[list[float]] = [[] for _ in calls]
+    for _ in range(rounds):
+        for call, spent in zip(calls, times, strict=True):
+            began = time.perf_counter_ns()
+            call()
+            spent.append((time.perf_counter_ns() - began) / 1e6)
+    return [Latency(statistics.median(spent), float(np.quantile(spent, 0.9)), rounds) for spent in times]
+
+
+def measure(session: Session, inputs: Mapping[str, Array] | None = None, rounds: int = 30) -> Latency:
+    """Latency of one session on `inputs`, or on random ones."""
+    chosen = example(session.inputs) if inputs is None else inputs
+    return interleaved([lambda: session.run(chosen)], rounds)[0]
+
+
+def mark_inferences(session: Session, inputs: Mapping[str, Array] | None = None, tag: int = 0) -> None:
+    """Run 0, 1, 2 and 4 inferences, each group between two marks that an emulator's counter sees.
+
+    The counts differ by whole inferences, so the marks' own cost cancels. `tag` tells several sessions apart.
+    Does nothing unless an emulator asked for it.
+    """
+    if not os.environ.get(MARKS_VARIABLE):
+        return
+    chosen = example(session.inputs) if inputs is None else inputs
+    getpriority = ctypes.CDLL(None).getpriority
+    for _ in range(2):
+        session.run(chosen)
+    for group in (0, 1, 2, 4):
+        getpriority(MARK, 1000 * tag + group)
+        for _ in range(group):
+            session.run(chosen)
+        getpriority(MARK, 1000 * tag + group)

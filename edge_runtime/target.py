@@ -1,0 +1,83 @@
+"""Targets: device profiles in TOML, which say what a model is compressed for, run on and emulated as."""
+
+import difflib
+import tomllib
+from dataclasses import dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.errors import TargetError
+
+_FOLDER = resources.files("edge_runtime") / "targets"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A device profile.
+
+    `activation` is the integer type that the device's int8 kernels like for activations: "uint8" where
+    multiply-accumulates widen, "int8" where there is a signed dot product (Armv8.2 SDOT).
+    `emulator_cpu` is a CPU name of QEMU's user-mode emulator.
+    """
+
+    name: str
+    summary: str
+    arch: str
+    cores: int
+    ram_mib: int
+    features: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    activation: str = "uint8"
+    emulator_cpu: str = ""
+
+    def __post_init__(self) -> None:
+        if self.arch not in ("aarch64", "x86_64"):
+            raise TargetError(f"target '{self.name}': arch is '{self.arch}'; expected aarch64 or x86_64")
+        if self.activation not in ("uint8", "int8"):
+            raise TargetError(f"target '{self.name}': activation is '{self.activation}'; expected uint8 or int8")
+
+    @classmethod
+    def load(cls, name: "str | Target") -> "Target":
+        """The target of that name, or the one described by the TOML file at that path.
+
+        >>> Target.load("rpi4").emulator_cpu
+        'cortex-a72'
+
+        Raises:
+            TargetError: there is no such target, or its file has a mistake.
+        """
+        if isinstance(name, Target):
+            return name
+        if name.endswith(".toml"):
+            if not Path(name).is_file():
+                raise TargetError(f"target file {name}: no such file")
+            return cls._parse(Path(name).read_text(encoding="utf-8"), name)
+        builtin = _FOLDER / f"{name}.toml"
+        if not builtin.is_file():
+            near = difflib.get_close_matches(name, target_names(), n=1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            raise TargetError(f"unknown target '{name}': {hint}Known: {', '.join(target_names())}, or a .toml file")
+        return cls._parse(builtin.read_text(encoding="utf-8"), f"{name}.toml")
+
+    @classmethod
+    def _parse(cls, text: str, where: str) -> "Target":
+        try:
+            table: dict[str, Any] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise TargetError(f"{where}: not valid TOML: {error}") from error
+        known = [f.name for f in fields(cls)]
+        for key in table:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                raise TargetError(f"{where}: unknown key '{key}'; {f'did you mean {near[0]}?' if near else f'known: {known}'}")
+        try:
+            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()})
+        except TypeError as error:
+            missing = [k for k in ("name", "summary", "arch", "cores", "ram_mib") if k not in table]
+            raise TargetError(f"{where}: missing {', '.join(missing)}") from error
+
+
+def target_names() -> list[str]:
+    """Names of the built-in targets, sorted."""
+    return sorted(entry.name.removesuffix(".toml") for entry in _FOLDER.iterdir() if entry.name.endswith(".toml"))

@@ -1,0 +1,84 @@
+"""What a graph's inputs and outputs look like, and the check that an array fits."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.errors import BundleError, InputError
+
+Array = NDArray[Any]
+Dim = int | str
+"""A length, or the name of a length that may vary from call to call (such as the batch)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Name, NumPy dtype name and shape of one input or output: ``images: float32[n, 3, 224, 224]``."""
+
+    name: str
+    dtype: str
+    shape: tuple[Dim, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
+
+    def accepts(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of `shape` fits: the same rank, and every fixed length equal."""
+        return len(shape) == len(self.shape) and all(
+            isinstance(want, str) or want == got for want, got in zip(self.shape, shape, strict=True)
+        )
+
+    def check(self, array: Array) -> None:
+        """Do nothing if the array fits.
+
+        Raises:
+            InputError: its dtype or shape is another.
+        """
+        if array.dtype == np.dtype(self.dtype) and self.accepts(array.shape):
+            return
+        wanted = str(self).partition(": ")[2]
+        raise InputError(f"input '{self.name}': expected {wanted}, got {describe(array)}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in which a manifest holds it."""
+        return {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
+
+    @classmethod
+    def from_json(cls, value: Any, where: str) -> "TensorSpec":
+        """Read the form that `to_json` gives.
+
+        Raises:
+            BundleError: something is missing or of a wrong type.
+        """
+        try:
+            shape = tuple(value["shape"])
+            np.dtype(value["dtype"])
+            if not all(isinstance(dim, int | str) for dim in shape):
+                raise TypeError
+            return cls(str(value["name"]), str(value["dtype"]), shape)
+        except (KeyError, TypeError) as error:
+            raise BundleError(f"{where}: a tensor needs name, dtype and shape, got {value!r}") from error
+
+
+def describe(array: Array) -> str:
+    """``float32[1, 3, 224, 224]``."""
+    return f"{array.dtype}[{', '.join(map(str, array.shape))}]"
+
+
+def check_inputs(specs: Iterable[TensorSpec], inputs: Mapping[str, Array]) -> None:
+    """Do nothing if `inputs` holds exactly the named tensors of `specs`, each of the right dtype and shape.
+
+    Raises:
+        InputError: a name is missing or unknown, or an array does not fit.
+    """
+    wanted = {spec.name: spec for spec in specs}
+    for name in inputs:
+        if name not in wanted:
+            raise InputError(f"input '{name}': the model has no such input; it takes {', '.join(map(str, wanted.values()))}")
+    for name, spec in wanted.items():
+        if name not in inputs:
+            raise InputError(f"input '{name}': missing; the model takes {', '.join(map(str, wanted.values()))}")
+        spec.check(np.asarray(inputs[name]))

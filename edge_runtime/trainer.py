@@ -1,0 +1,5 @@
+"""Trainer: a loaded training graph."""
+
+
+class Trainer:
+    """Placeholder until its file arrives."""
