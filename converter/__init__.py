@@ -1,1 +1,7 @@
-"""converter"""
+"""From a framework's model to ONNX, and from ONNX to what a device runs or trains."""
+
+from converter.convert import convert
+from converter.differentiate import differentiate
+from converter.optimize import optimize
+
+__all__ = ["convert", "differentiate", "optimize"]

@@ -99,7 +99,10 @@ class Manifest:
                 labels=tuple(value["labels"]),
                 recipe=tuple(value["recipe"]),
                 metrics=dict(value["metrics"]),
-                files={name: {"sha256": v["sha256"], "bytes": int(v["bytes"])} for name, v in value["files"].items()},
+                files={
+                    name: {"sha256": v["sha256"], "bytes": int(v["bytes"])}
+                    for name, v in value["files"].items()
+                },
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise BundleError(f"{where}: {_MANIFEST} is not complete: {error!r}") from error
@@ -124,7 +127,7 @@ class Bundle:
         where = existing(path, "a bundle (a folder or a .bundle file)")
         found = _read_folder(where) if where.is_dir() else _read_zip(where)
         if _MANIFEST not in found:
-            raise BundleError(f"{where}: not a bundle: {_MANIFEST} is missing")
+            raise BundleError(f"{where}: not a bundle, or cut short: {_MANIFEST} is missing")
         try:
             manifest = Manifest.from_json(json.loads(found.pop(_MANIFEST)), str(where))
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -159,7 +162,8 @@ def pack(path: str | os.PathLike[str], manifest: Manifest, files: Mapping[str, b
         InputError: `path` cannot be written.
     """
     entries = {
-        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in files.items()
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        for name, content in files.items()
     }
     table = manifest.to_json() | {"files": dict(sorted(entries.items()))}
     text = json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -194,7 +198,9 @@ def _read_zip(where: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(where) as archive:
             return {name: archive.read(name) for name in archive.namelist()}
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise BundleError(f"{where}: not a bundle, or cut short ({error}); fetch or build it again") from error
+        raise BundleError(
+            f"{where}: not a bundle, or cut short ({error}); fetch or build it again"
+        ) from error
 
 
 def _verify(found: Mapping[str, bytes], name: str, entry: Mapping[str, Any], where: Path) -> None:

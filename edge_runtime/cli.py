@@ -4,11 +4,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from edge_runtime import console, data, profile
 from edge_runtime.command import Command
+from edge_runtime.emulator.cli import DOCTOR, EMULATE
 from edge_runtime.errors import InputError
 from edge_runtime.files import atomic
 from edge_runtime.session import Session
@@ -18,21 +20,29 @@ from edge_runtime.tensors import Array
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", help="a bundle, or an .onnx file")
-    parser.add_argument("--input", required=True, help="an .npz with x (and y), an .npy, or a folder of pictures")
-    parser.add_argument("--preprocess", help="for pictures: resize=256,crop=224,mean=127,std=128 (default: the bundle's)")
+    parser.add_argument(
+        "--input", required=True, help="an .npz with x (and y), an .npy, or a folder of pictures"
+    )
+    parser.add_argument(
+        "--preprocess", help="for pictures: resize=256,crop=224,mean=127,std=128 (default: the bundle's)"
+    )
     parser.add_argument("--output", help="write the outputs to this .npz")
-    parser.add_argument("--threads", type=int, default=0, help="threads within an operator (default: the engine's choice)")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="threads within an operator (default: the engine's choice)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
 def _run(args: argparse.Namespace) -> None:
     session = Session(args.bundle, threads=args.threads)
     manifest = session.bundle.manifest if session.bundle else None
-    preprocess = data.parse_preprocess(args.preprocess) if args.preprocess else manifest.preprocess if manifest else None
+    preprocess = manifest.preprocess if manifest else None
+    if args.preprocess:
+        preprocess = data.parse_preprocess(args.preprocess)
     samples = data.fit(data.load(args.input, preprocess), session.inputs[0], args.input)
-    columns: list[list[Array]] = []
-    for i in console.progress(range(len(samples)), "run"):
-        columns.append(session.run_batches(samples.x[i : i + 1]))
+    columns = [
+        session.run_batches(samples.x[i : i + 1]) for i in console.progress(range(len(samples)), "run")
+    ]
     outputs = [np.concatenate(column) for column in zip(*columns, strict=True)]
     if args.output:
         _save(args.output, {spec.name: out for spec, out in zip(session.outputs, outputs, strict=True)})
@@ -42,16 +52,19 @@ def _run(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(result))
         return
-    rows = [(i, p, f"{v:.4g}", *(() if samples.y is None else (samples.y[i],))) for i, (p, v) in enumerate(result["top"])]
+    rows = [
+        (i, p, f"{v:.4g}", *(() if samples.y is None else (samples.y[i],)))
+        for i, (p, v) in enumerate(result["top"])
+    ]
     print(console.table(["sample", "class", "score", *(() if samples.y is None else ("label",))], rows))
     if "accuracy" in result:
         print(f"\naccuracy {result['accuracy']:.4f} over {len(samples)} samples")
 
 
-def _summary(scores: Array, samples: data.Samples, labels: tuple[str, ...]) -> dict[str, object]:
+def _summary(scores: Array, samples: data.Samples, labels: tuple[str, ...]) -> dict[str, Any]:
     flat = scores.reshape(len(scores), -1)
     best = flat.argmax(axis=1)
-    result: dict[str, object] = {
+    result: dict[str, Any] = {
         "n": len(samples),
         "top": [(labels[k] if k < len(labels) else int(k), float(flat[i, k])) for i, k in enumerate(best)],
     }
@@ -66,7 +79,9 @@ def _save(path: str, arrays: dict[str, Array]) -> None:
 
 
 def _bench_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", nargs="+", help="bundles or .onnx files; several are timed in turn, round by round")
+    parser.add_argument(
+        "bundle", nargs="+", help="bundles or .onnx files; several are timed in turn, round by round"
+    )
     parser.add_argument("--rounds", type=int, default=30, help="timed calls of each (default 30)")
     parser.add_argument("--threads", type=int, default=1, help="threads within an operator (default 1)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
@@ -87,7 +102,13 @@ def _bench(args: argparse.Namespace) -> None:
             print(json.dumps({"model": path, "bytes": _size(path, session), **latency.to_json()}))
         return
     rows = [
-        (Path(path).name, console.megabytes(_size(path, session)), f"{t.median_ms:.3f}", f"{t.p90_ms:.3f}", t.n)
+        (
+            Path(path).name,
+            console.megabytes(_size(path, session)),
+            f"{t.median_ms:.3f}",
+            f"{t.p90_ms:.3f}",
+            t.n,
+        )
         for path, session, t in found
     ]
     print(console.table(["model", "size", "median ms", "p90 ms", "n"], rows))
@@ -111,6 +132,8 @@ def _targets(args: argparse.Namespace) -> None:
 
 
 RUN = Command("run", "Run a bundle on data.", "littoral run m.bundle --input x.npz", _run_arguments, _run)
-BENCH = Command("bench", "Measure latency here.", "littoral bench m.bundle other.onnx", _bench_arguments, _bench)
+BENCH = Command(
+    "bench", "Measure latency here.", "littoral bench m.bundle other.onnx", _bench_arguments, _bench
+)
 TARGETS = Command("targets", "List the devices known.", "littoral targets", _targets_arguments, _targets)
-COMMANDS = [RUN, BENCH, TARGETS]
+COMMANDS = [RUN, BENCH, TARGETS, EMULATE, DOCTOR]

@@ -43,7 +43,7 @@ def _load(entry: metadata.EntryPoint) -> Command:
     except ImportError as error:
         extra = f"[{','.join(entry.extras)}]" if entry.extras else ""
         raise BackendError(
-            f"'littoral {entry.name}' needs more than is installed ({error.name or error} is missing): pip install 'littoral{extra}'"
+            f"'littoral {entry.name}' needs {error.name or error}, which is missing: pip install 'littoral{extra}'"
         ) from error
     return loaded
 
@@ -76,7 +76,9 @@ def _dispatch(arguments: list[str]) -> int:
         import difflib
 
         near = difflib.get_close_matches(name, known, n=1)
-        raise LittoralError(f"no command '{name}'{f'; did you mean {near[0]}?' if near else ''}; see littoral --help")
+        raise LittoralError(
+            f"no command '{name}'{f'; did you mean {near[0]}?' if near else ''}; see littoral --help"
+        )
     command = known[name]()
     parser = _Parser(
         prog=f"littoral {name}",
@@ -90,7 +92,13 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _overview(known: dict[str, Callable[[], Command]]) -> str:
-    lines = ["usage: littoral COMMAND ...", "", "Models for devices: compress, deliver, run, learn.", "", "commands:"]
+    lines = [
+        "usage: littoral COMMAND ...",
+        "",
+        "Models for devices: compress, deliver, run, learn.",
+        "",
+        "commands:",
+    ]
     for name, load in known.items():
         try:
             summary = load().summary

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -10,23 +10,29 @@ _WIDTH = 28
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Columns aligned: the first to the left, the others to the right."""
+    """Columns aligned: figures to the right, words to the left."""
     lines = [[str(cell) for cell in header], *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    rule = "  ".join("─" * width for width in widths)
-    text = [_aligned(line, widths) for line in lines]
-    return "\n".join([text[0], rule, *text[1:]])
+    columns = list(zip(*lines, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    right = [_figures(column[1:]) for column in columns]
+    lines.insert(1, ["─" * width for width in widths])
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if figures else cell.ljust(width)
+            for cell, width, figures in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    )
 
 
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))]
-    return "  ".join(cells).rstrip()
+def _figures(cells: Sequence[str]) -> bool:
+    filled = [cell for cell in cells if cell]
+    return 2 * sum(cell[0] in "0123456789+-–" for cell in filled) > len(filled)
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
     """Yield the items, and draw a bar on a terminal; elsewhere say one line when done. Writes to stderr."""
-    if total is None:
-        total = len(items) if hasattr(items, "__len__") else 0
+    total = total or (len(items) if isinstance(items, Sized) else 0)
     live = sys.stderr.isatty()
     began = drawn = time.monotonic()
     done = 0

@@ -60,7 +60,9 @@ def check(samples: Samples, where: str) -> Samples:
         bad = int(np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))[0])
         raise InputError(f"{where}: sample {bad} holds NaN or infinity; every value must be finite")
     if y is not None and (y.ndim != 1 or len(y) != len(x)):
-        raise InputError(f"{where}: y is {describe(y)} for {len(x)} samples; expected int64[{len(x)}] class indices")
+        raise InputError(
+            f"{where}: y is {describe(y)} for {len(x)} samples; expected int64[{len(x)}] class indices"
+        )
     return samples
 
 
@@ -85,8 +87,10 @@ def _load_arrays(where: Path) -> Samples:
             return Samples(loaded)
         with loaded:
             if "x" not in loaded:
-                raise InputError(f"{where}: has no array 'x'; it holds {', '.join(loaded.files) or 'nothing'}")
-            y = loaded["y"] if "y" in loaded else None
+                raise InputError(
+                    f"{where}: has no array 'x'; it holds {', '.join(loaded.files) or 'nothing'}"
+                )
+            y = loaded.get("y")
             return Samples(loaded["x"], None if y is None else _labels(y, where))
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{where}: not a NumPy .npy or .npz file of plain arrays, or cut short") from error
@@ -101,15 +105,19 @@ def _labels(y: Array, where: Path) -> Array:
 def _load_folder(where: Path, preprocess: Preprocess | None) -> Samples:
     if preprocess is None:
         raise InputError(
-            f"{where}: a folder of pictures needs pre-processing; give --preprocess resize=256,crop=224,mean=127,std=128"
+            f"{where}: a folder of pictures needs --preprocess, such as resize=256,crop=224,mean=127,std=128"
         )
     folders = sorted(entry.name for entry in where.iterdir() if entry.is_dir() and _pictures(entry))
     if not folders:
         files = _pictures(where)
         if not files:
-            raise InputError(f"{where}: holds no pictures ({', '.join(_PICTURES)}) and no class folders of them")
+            raise InputError(
+                f"{where}: holds no pictures ({', '.join(_PICTURES)}) and no class folders of them"
+            )
         return Samples(np.stack([read_picture(file, preprocess) for file in files]))
-    indices = [int(name) for name in folders] if all(name.isdigit() for name in folders) else range(len(folders))
+    indices = (
+        [int(name) for name in folders] if all(name.isdigit() for name in folders) else range(len(folders))
+    )
     pairs = [(file, k) for name, k in zip(folders, indices, strict=True) for file in _pictures(where / name)]
     x = np.stack([read_picture(file, preprocess) for file, _ in pairs])
     return Samples(x, np.array([k for _, k in pairs], np.int64), tuple(folders))
@@ -136,7 +144,10 @@ def read_picture(path: Path, preprocess: Preprocess) -> Array:
     except (UnidentifiedImageError, OSError) as error:
         raise InputError(f"{path}: not a picture that can be read ({error})") from error
     scale = preprocess.resize / min(picture.size)
-    size = (max(preprocess.crop, round(picture.width * scale)), max(preprocess.crop, round(picture.height * scale)))
+    size = (
+        max(preprocess.crop, round(picture.width * scale)),
+        max(preprocess.crop, round(picture.height * scale)),
+    )
     resized = np.asarray(picture.resize(size, Image.Resampling.BICUBIC), np.float32)
     top, left = (resized.shape[0] - preprocess.crop) // 2, (resized.shape[1] - preprocess.crop) // 2
     return normalise(resized[top : top + preprocess.crop, left : left + preprocess.crop], preprocess)
@@ -148,7 +159,9 @@ def normalise(picture: Array, preprocess: Preprocess) -> Array:
     return np.ascontiguousarray(((picture.astype(np.float32) - mean) / std).transpose(2, 0, 1))
 
 
-def batches(samples: Samples, size: int, rng: np.random.Generator | None = None) -> Iterator[tuple[Array, Array]]:
+def batches(
+    samples: Samples, size: int, rng: np.random.Generator | None = None
+) -> Iterator[tuple[Array, Array]]:
     """Labelled mini-batches of at most `size`, shuffled by `rng` if one is given.
 
     Raises:

@@ -26,13 +26,15 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         scratch = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
     except OSError as error:
-        raise InputError(f"{final}: cannot be written here ({error.strerror}); give another output path") from error
+        raise InputError(
+            f"{final}: cannot be written here ({error.strerror}); give another output path"
+        ) from error
     partial = scratch / final.name
     try:
         yield partial
         if final.is_dir() and not final.is_symlink():
-            os.replace(final, scratch / "replaced")  # rename(2) does not replace a folder that is not empty
-        os.replace(partial, final)
+            final.replace(scratch / "replaced")  # rename(2) does not replace a folder that is not empty
+        partial.replace(final)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

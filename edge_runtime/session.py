@@ -79,7 +79,7 @@ class Session:
             self._seen = seen
         try:
             return dict(zip(self._names, self._run(None, inputs), strict=False))
-        except Exception as error:  # noqa: BLE001  (onnxruntime's own exceptions share no narrower base)
+        except Exception as error:
             raise ModelError(f"{self.name}: failed while running: {str(error).splitlines()[0]}") from error
 
     def run_batches(self, x: Array, batch: int = 0) -> list[Array]:
@@ -97,10 +97,18 @@ class Session:
         """
         if len(self.inputs) != 1:
             names = ", ".join(map(str, self.inputs))
-            raise InputError(f"{self.name}: takes {len(self.inputs)} inputs ({names}); call run() with each of them")
+            raise InputError(
+                f"{self.name}: takes {len(self.inputs)} inputs ({names}); call run() with each of them"
+            )
         spec = self.inputs[0]
-        size = spec.shape[0] if isinstance(spec.shape[0], int) else batch or 1
-        parts = [list(self.run({spec.name: x[i : i + size]}).values()) for i in range(0, len(x), size)]
+        size = spec.shape[0] if spec.shape and isinstance(spec.shape[0], int) else batch or 1
+        parts = []
+        for start in range(0, len(x), size):
+            part = x[start : start + size]
+            short = size - len(part) if isinstance(spec.shape[0], int) else 0
+            if short:  # a graph of fixed batch takes no less: repeat the last sample, and cut the outputs
+                part = np.concatenate([part, np.repeat(part[-1:], short, axis=0)])
+            parts.append([out[: size - short] for out in self.run({spec.name: part}).values()])
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 

@@ -35,7 +35,9 @@ class Target:
         if self.arch not in ("aarch64", "x86_64"):
             raise TargetError(f"target '{self.name}': arch is '{self.arch}'; expected aarch64 or x86_64")
         if self.activation not in ("uint8", "int8"):
-            raise TargetError(f"target '{self.name}': activation is '{self.activation}'; expected uint8 or int8")
+            raise TargetError(
+                f"target '{self.name}': activation is '{self.activation}'; expected uint8 or int8"
+            )
 
     @classmethod
     def load(cls, name: "str | Target") -> "Target":
@@ -57,7 +59,9 @@ class Target:
         if not builtin.is_file():
             near = difflib.get_close_matches(name, target_names(), n=1)
             hint = f"did you mean '{near[0]}'? " if near else ""
-            raise TargetError(f"unknown target '{name}': {hint}Known: {', '.join(target_names())}, or a .toml file")
+            raise TargetError(
+                f"unknown target '{name}': {hint}Known: {', '.join(target_names())}, or a .toml file"
+            )
         return cls._parse(builtin.read_text(encoding="utf-8"), f"{name}.toml")
 
     @classmethod
@@ -70,9 +74,12 @@ class Target:
         for key in table:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)
-                raise TargetError(f"{where}: unknown key '{key}'; {f'did you mean {near[0]}?' if near else f'known: {known}'}")
+                raise TargetError(
+                    f"{where}: unknown key '{key}'; {f'did you mean {near[0]}?' if near else f'known: {known}'}"
+                )
         try:
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()})
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+            return cls(**values)
         except TypeError as error:
             missing = [k for k in ("name", "summary", "arch", "cores", "ram_mib") if k not in table]
             raise TargetError(f"{where}: missing {', '.join(missing)}") from error
@@ -80,4 +87,6 @@ class Target:
 
 def target_names() -> list[str]:
     """Names of the built-in targets, sorted."""
-    return sorted(entry.name.removesuffix(".toml") for entry in _FOLDER.iterdir() if entry.name.endswith(".toml"))
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in _FOLDER.iterdir() if entry.name.endswith(".toml")
+    )

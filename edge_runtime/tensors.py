@@ -77,8 +77,12 @@ def check_inputs(specs: Iterable[TensorSpec], inputs: Mapping[str, Array]) -> No
     wanted = {spec.name: spec for spec in specs}
     for name in inputs:
         if name not in wanted:
-            raise InputError(f"input '{name}': the model has no such input; it takes {', '.join(map(str, wanted.values()))}")
+            raise InputError(
+                f"input '{name}': the model has no such input; it takes {', '.join(map(str, wanted.values()))}"
+            )
     for name, spec in wanted.items():
         if name not in inputs:
-            raise InputError(f"input '{name}': missing; the model takes {', '.join(map(str, wanted.values()))}")
+            raise InputError(
+                f"input '{name}': missing; the model takes {', '.join(map(str, wanted.values()))}"
+            )
         spec.check(np.asarray(inputs[name]))

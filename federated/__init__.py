@@ -1,1 +1,54 @@
-"""federated"""
+"""Federated learning with Flower: averaging as plain numpy, the apps and the in-process run as thin adapters.
+
+`Update`, the averaging and the splits need numpy alone, so a device can import this package without Flower;
+the names that need it are loaded when they are first used.
+"""
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# Read while flwr is imported, which only modules of this package do: nothing may leave the machine unasked.
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+from federated.aggregate import federated_average, sample_clients
+from federated.history import History, Round
+from federated.partition import dirichlet, iid
+from federated.settings import Settings
+from federated.update import Update
+
+if TYPE_CHECKING:
+    from federated.flower_client import client_app
+    from federated.flower_server import server_app
+    from federated.grid import run_in_process
+    from federated.run import federate
+
+__all__ = [
+    "History",
+    "Round",
+    "Settings",
+    "Update",
+    "client_app",
+    "dirichlet",
+    "federate",
+    "federated_average",
+    "iid",
+    "run_in_process",
+    "sample_clients",
+    "server_app",
+]
+
+_LAZY = {
+    "client_app": "federated.flower_client",
+    "federate": "federated.run",
+    "run_in_process": "federated.grid",
+    "server_app": "federated.flower_server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)

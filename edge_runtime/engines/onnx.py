@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from edge_runtime.errors import BackendError, ModelError
-from edge_runtime.tensors import TensorSpec
+from edge_runtime.tensors import Array, TensorSpec
 
 _DTYPES = {"float": "float32", "double": "float64", "float16": "float16", "bool": "bool", "string": "object"}
 
@@ -30,7 +30,8 @@ def load() -> ModuleType:
     except ImportError as error:
         raise BackendError(f"onnxruntime cannot be imported ({error}): pip install 'littoral[device]'") from error
     onnxruntime.set_default_logger_severity(3)
-    return onnxruntime
+    module: ModuleType = onnxruntime
+    return module
 
 
 def open_session(
@@ -77,7 +78,7 @@ def open_session(
         return ort.InferenceSession(
             str(model) if isinstance(model, Path) else model, chosen, providers=list(providers)
         )
-    except Exception as error:  # noqa: BLE001  (onnxruntime's own exceptions share no narrower base)
+    except Exception as error:
         first = str(error).strip().splitlines()[0]
         raise ModelError(f"{where}: onnxruntime {ort.__version__} does not accept this model: {first}") from error
 
@@ -87,7 +88,7 @@ def specs(nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:
     found = []
     for node in nodes:
         kind = node.type.removeprefix("tensor(").removesuffix(")")
-        shape = tuple(dim if isinstance(dim, int | str) else f"d{i}" for i, dim in enumerate(node.shape))
+        shape = tuple(dim if isinstance(dim, int | str) else f"d{i}" for i, dim in enumerate(node.shape or []))
         found.append(TensorSpec(node.name, _DTYPES.get(kind, kind), shape))
     return tuple(found)
 
@@ -101,3 +102,8 @@ def saturates() -> bool:
         return "vnni" not in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return True
+
+
+def ortvalue(array: Array) -> Any:
+    """An `onnxruntime.OrtValue` over the memory of a contiguous `array`: what one writes, the other reads."""
+    return load().OrtValue.ortvalue_from_numpy(array)

@@ -1,0 +1,87 @@
+"""Calibration: the range of every activation over real samples, from which its scale and zero point follow."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from converter.model import copy, to_bytes
+from edge_runtime.console import progress
+from edge_runtime.session import Session
+from edge_runtime.tensors import Array
+
+_BATCH = 4  # samples a call: large enough to amortise the call, small enough for a 4 GB machine
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Smallest and largest value that an activation takes."""
+
+    low: float
+    high: float
+
+    def clipped(self, low: float, high: float) -> "Range":
+        """The part between `low` and `high`."""
+        return Range(max(self.low, low), min(self.high, high))
+
+
+def calibrate(
+    model: onnx.ModelProto, names: Sequence[str], samples: Array, momentum: float = 0.0
+) -> Mapping[str, Range]:
+    """Run the float model over `samples` and observe the activations `names`.
+
+    Args:
+        model: one input; the samples fit it.
+        names: values of the graph to observe.
+        samples: float32[n, ...].
+        momentum: 0 takes the extremes over all samples; above 0 the moving average of the batches' extremes,
+            ``r = momentum r + (1 - momentum) extreme`` (Jacob et al. 2018, section 3.1), which forgets outliers.
+
+    Returns:
+        The range of each name.
+    """
+    observed = copy(model)
+    graph = observed.graph
+    del graph.output[:]
+    for k, name in enumerate(names):
+        for op in ("ReduceMin", "ReduceMax"):
+            graph.node.append(helper.make_node(op, [name], [f"observed.{op}.{k}"], keepdims=1))
+            graph.output.append(helper.make_tensor_value_info(f"observed.{op}.{k}", TensorProto.FLOAT, None))
+    session = Session(to_bytes(observed))
+    ranges: dict[str, Range] = {}
+    for start in progress(range(0, len(samples), _BATCH), "calibrate"):
+        extremes = session.run_batches(samples[start : start + _BATCH], _BATCH)
+        for k, name in enumerate(names):
+            seen = Range(float(extremes[2 * k].min()), float(extremes[2 * k + 1].max()))
+            ranges[name] = _merge(ranges.get(name), seen, momentum)
+    return ranges
+
+
+def _merge(old: Range | None, new: Range, momentum: float) -> Range:
+    if old is None:
+        return new
+    if not momentum:
+        return Range(min(old.low, new.low), max(old.high, new.high))
+    rest = 1.0 - momentum
+    return Range(momentum * old.low + rest * new.low, momentum * old.high + rest * new.high)
+
+
+@dataclass(frozen=True, slots=True)
+class QuantParams:
+    """``real = scale * (quantised - zero_point)`` (ONNX QuantizeLinear)."""
+
+    scale: np.float32
+    zero_point: int
+    dtype: np.dtype[np.int8] | np.dtype[np.uint8]
+
+
+def affine(seen: Range, dtype: str) -> QuantParams:
+    """Asymmetric 8-bit parameters whose range covers `seen` and represents 0 exactly (padding, ReLU)."""
+    kind = np.dtype(dtype)
+    limits = np.iinfo(kind)
+    low, high = min(seen.low, 0.0), max(seen.high, 0.0)
+    scale = max((high - low) / 255.0, float(np.finfo(np.float32).tiny) * 256)
+    zero = round(limits.min - low / scale)
+    return QuantParams(np.float32(scale), int(np.clip(zero, limits.min, limits.max)), kind)

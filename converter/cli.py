@@ -1,0 +1,97 @@
+"""Command of this floor: convert."""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from converter.convert import OPSET, convert
+from converter.model import save
+from edge_runtime.command import Command
+from edge_runtime.console import megabytes, say
+from edge_runtime.data import parse_preprocess
+from edge_runtime.errors import InputError
+from edge_runtime.tensors import Array
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", help="module:callable, an exported program (.pt2), or an .onnx file")
+    parser.add_argument("-o", "--output", required=True, help="the ONNX file, or with --train the bundle")
+    parser.add_argument(
+        "--input", action="append", help="an example input: float32[1,3,224,224]; once for each argument"
+    )
+    parser.add_argument("--input-names", default="", help="names of the inputs, with commas between")
+    parser.add_argument("--output-names", default="", help="names of the outputs, with commas between")
+    parser.add_argument("--opset", type=int, default=OPSET, help=f"ONNX opset (default {OPSET})")
+    parser.add_argument("--fixed-batch", action="store_true", help="keep the example's batch length")
+    parser.add_argument("--train", action="store_true", help="make a bundle that can learn on a device")
+    parser.add_argument(
+        "--loss", default="cross_entropy", help="with --train: the loss (default cross_entropy)"
+    )
+    parser.add_argument("--optimizer", default="sgd", help="with --train: the optimiser (default sgd)")
+    parser.add_argument(
+        "--momentum", type=float, default=0.0, help="with --train: momentum of sgd (default 0)"
+    )
+    parser.add_argument("--target", default="rpi4", help="with --train: the device (default rpi4)")
+    parser.add_argument(
+        "--preprocess", help="with --train, for pictures: resize=256,crop=224,mean=127,std=128"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+
+def _run(args: argparse.Namespace) -> None:
+    model = convert(
+        args.source,
+        example=[_example(text) for text in args.input] if args.input else None,
+        input_names=[name for name in args.input_names.split(",") if name],
+        output_names=[name for name in args.output_names.split(",") if name],
+        opset=args.opset,
+        dynamic_batch=not args.fixed_batch,
+    )
+    difference = next(p.value for p in model.metadata_props if p.key == "littoral.max_abs_difference")
+    if args.train:
+        from converter.trainable import pack_trainable
+
+        bundle = pack_trainable(
+            model,
+            args.output,
+            name=Path(args.output).stem,
+            target=args.target,
+            loss=args.loss,
+            optimizer=args.optimizer,
+            momentum=args.momentum,
+            preprocess=parse_preprocess(args.preprocess) if args.preprocess else None,
+        )
+        size = bundle.size
+    else:
+        size = save(model, args.output).stat().st_size
+    if args.json:
+        print(json.dumps({"output": args.output, "bytes": size, "max_abs_difference": float(difference)}))
+        return
+    say(f"largest difference from the source: {difference}")
+    print(f"{args.output}  {megabytes(size)}")
+
+
+def _example(text: str) -> Array:
+    """Zeros for ``float32[1,3,224,224]``."""
+    match = re.fullmatch(r"(?:(\w+):\s*)?(\w+)\[([\d,\s]*)\]", text)
+    try:
+        if match is None:
+            raise TypeError
+        shape = [int(length) for length in match[3].split(",") if length.strip()]
+        return np.zeros(shape, np.dtype(match[2]))
+    except TypeError as error:
+        raise InputError(
+            f"--input '{text}': expected a type and a shape, such as float32[1,3,224,224]"
+        ) from error
+
+
+CONVERT = Command(
+    "convert",
+    "Convert a model to verified ONNX, or with --train to a bundle that can learn.",
+    "littoral convert examples.efficientnet_lite0:model -o efficientnet-lite0.onnx",
+    _arguments,
+    _run,
+)

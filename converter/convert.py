@@ -1,0 +1,104 @@
+"""`convert`: from a framework's model to a verified ONNX model."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from converter import verify
+from converter.frontends import torch as torch_frontend
+from converter.model import copy, load, strip_metadata
+from converter.optimize import optimize
+from edge_runtime.errors import InputError, ModelError
+from edge_runtime.files import existing
+
+OPSET = 21
+"""ONNX 1.16: the first with blocked and 4-bit quantisation; read by every onnxruntime since 1.18."""
+
+
+def convert(
+    source: Any,
+    *,
+    example: Sequence[Any] | None = None,
+    input_names: Sequence[str] = (),
+    output_names: Sequence[str] = (),
+    opset: int = OPSET,
+    dynamic_batch: bool = True,
+    tolerance: float = 1e-4,
+) -> onnx.ModelProto:
+    """Convert to ONNX, optimise, and check the result numerically against the source.
+
+    Args:
+        source: a PyTorch nn.Module or ExportedProgram; the path of a `.pt2` or `.onnx` file; or `"module:callable"`,
+            whose call gives a module, or a module and its example arguments.
+        example: a PyTorch module's positional arguments (tensors or arrays).
+        input_names: names of the inputs; empty keeps the source's.
+        output_names: names of the outputs; empty keeps the source's.
+        opset: ONNX opset version.
+        dynamic_batch: let axis 0 of the inputs vary.
+        tolerance: largest difference from the source that is accepted, relative to outputs larger than 1.
+
+    Returns:
+        The model. Its metadata `littoral.max_abs_difference` holds the difference that was measured.
+
+    Raises:
+        InputError: there is nothing at the path.
+        ModelError: it is not a model, cannot be exported, or the result differs from the source.
+        BackendError: the source's framework is not installed.
+    """
+    if isinstance(source, str | os.PathLike):
+        source, example = _read(source, example)
+    if isinstance(source, onnx.ModelProto):
+        model = strip_metadata(copy(source))
+        reference, _ = verify.runner(source)
+    elif torch_frontend.is_source(source):
+        names = (input_names, output_names)
+        model = strip_metadata(torch_frontend.to_onnx(source, example, names, opset, dynamic_batch))
+        reference = torch_frontend.runner(source, [value.name for value in model.graph.input])
+    else:
+        raise ModelError(
+            f"{type(source).__name__} is not a model; accepted: a PyTorch module or program, or ONNX"
+        )
+    model = optimize(model)
+    candidate, inputs = verify.runner(model)
+    difference = verify.compare(reference, candidate, inputs)
+    if not difference.within(tolerance):
+        raise ModelError(
+            f"the converted model differs from its source by {difference.max_abs:.3g} over {difference.n} random "
+            f"inputs; {tolerance:g} is accepted"
+        )
+    onnx.helper.set_model_props(model, {"littoral.max_abs_difference": f"{difference.max_abs:.3g}"})
+    return model
+
+
+def _read(source: str | os.PathLike[str], example: Sequence[Any] | None) -> tuple[Any, Sequence[Any] | None]:
+    text = os.fspath(source)
+    if ":" in text and not Path(text).exists():
+        return _call(text, example)
+    path = existing(source, "an .onnx or .pt2 file, or module:callable")
+    if path.suffix == ".pt2":
+        return torch_frontend.read_program(path), None
+    if path.suffix in (".pt", ".pth"):
+        raise ModelError(
+            f"{path}: holds weights without a network; give module:callable, or an exported program (.pt2) "
+            "written by torch.export.save"
+        )
+    return load(path), None
+
+
+def _call(text: str, example: Sequence[Any] | None) -> tuple[Any, Sequence[Any] | None]:
+    name, _, attribute = text.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{text}: cannot be imported ({error}); expected module:callable") from error
+    made = found() if callable(found) and not torch_frontend.is_source(found) else found
+    if isinstance(made, tuple) and len(made) == 2:
+        return made[0], example if example is not None else made[1]
+    return made, example

@@ -1,0 +1,1 @@
+"""One module for each source framework, the only one that imports it."""

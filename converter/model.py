@@ -1,0 +1,126 @@
+"""ONNX models in memory: load, save, and the look-ups that every graph transformation needs."""
+
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+
+from edge_runtime.errors import ModelError
+from edge_runtime.files import atomic, existing
+from edge_runtime.tensors import Array
+
+Model: TypeAlias = onnx.ModelProto | str | os.PathLike[str]
+"""What every verb of the converter takes: a model, or the path of one."""
+
+
+def load(model: Model) -> onnx.ModelProto:
+    """The model itself, checked; weights kept beside it are read in.
+
+    Raises:
+        InputError: there is nothing at the path.
+        ModelError: it is not a valid ONNX model.
+    """
+    if isinstance(model, onnx.ModelProto):
+        return model
+    path = existing(model, "an ONNX model")
+    try:
+        loaded = onnx.load(str(path))
+        onnx.checker.check_model(loaded)
+    except (DecodeError, onnx.checker.ValidationError, ValueError, OSError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(f"{path}: not a valid ONNX model ({first})") from error
+    if not loaded.graph.node:
+        raise ModelError(f"{path}: not a valid ONNX model (it has no nodes)")
+    return loaded
+
+
+def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> Path:
+    """Write the model atomically, always the same bytes for the same model."""
+    with atomic(path) as partial:
+        partial.write_bytes(to_bytes(model))
+    return Path(path)
+
+
+def to_bytes(model: onnx.ModelProto) -> bytes:
+    """The model serialised, always the same bytes for the same model."""
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that may be changed."""
+    duplicate = onnx.ModelProto()
+    duplicate.CopyFrom(model)
+    return duplicate
+
+
+def constants(graph: onnx.GraphProto) -> dict[str, Array]:
+    """Every value known before a run: initializers and outputs of Constant nodes, by name."""
+    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            found[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    return found
+
+
+def consumers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    """The nodes that read each value, by the value's name."""
+    found: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+    for node in graph.node:
+        for name in node.input:
+            found[name].append(node)
+    return found
+
+
+def producers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
+    """The node that makes each value, by the value's name."""
+    return {name: node for node in graph.node for name in node.output}
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
+    """The value of a node's attribute, or `default`."""
+    for found in node.attribute:
+        if found.name == name:
+            return onnx.helper.get_attribute_value(found)
+    return default
+
+
+def set_constant(graph: onnx.GraphProto, name: str, value: Array) -> None:
+    """Add the initializer `name`, or replace its value."""
+    tensor = numpy_helper.from_array(np.asarray(value, order="C"), name)
+    for old in graph.initializer:
+        if old.name == name:
+            old.CopyFrom(tensor)
+            return
+    graph.initializer.append(tensor)
+
+
+def prune_unused(graph: onnx.GraphProto) -> None:
+    """Remove nodes and initializers that no output needs, in place."""
+    needed = {output.name for output in graph.output}
+    kept: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(node.input)
+            needed.update(
+                name for a in node.attribute if a.HasField("g") for n in a.g.node for name in n.input
+            )
+    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(weights)
+
+
+def strip_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Remove, in place, what an exporter notes about its machine, so that equal models are equal bytes."""
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    del graph.value_info[:]
+    return model

@@ -1,0 +1,167 @@
+"""Runs the device side as on another processor, under QEMU's user mode."""
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import edge_runtime
+from edge_runtime.emulator.counter import Count, compile_counter, parse_counts
+from edge_runtime.emulator.device import write_device
+from edge_runtime.emulator.needs import complaint, require
+from edge_runtime.emulator.userland import PYTHON, userland
+from edge_runtime.errors import EmulatorError
+from edge_runtime.files import cache_dir, existing
+from edge_runtime.profile import MARKS_VARIABLE
+from edge_runtime.target import Target
+
+_FOREIGN = ("PYTHON", "LD_", "QEMU_", "VIRTUAL_ENV")  # of the host, and wrong on the device
+
+
+@dataclass(frozen=True, slots=True)
+class Emulated:
+    """What a command on the emulated device did. `stdout` and `stderr` are empty unless captured."""
+
+    returncode: int
+    stdout: str = ""
+    stderr: str = ""
+    counts: tuple[Count, ...] = ()
+
+
+def run(target: Target | str, args: Sequence[str], *, count: bool = False, capture: bool = False) -> Emulated:
+    """Run a `littoral` command of the device side on an emulated device.
+
+    Args:
+        target: which device.
+        args: the command and its arguments, such as ``["bench", "m.bundle"]``.
+        count: count the instructions of the command's inferences, one `Count` a session.
+        capture: collect stdout and stderr instead of passing them through.
+
+    Raises:
+        TargetError: there is no such target.
+        EmulatorError: a tool is missing, the device cannot be built, it died from a signal, or its counts disagree.
+    """
+    return _emulate(Target.load(target), ["edge_runtime", *args], count=count, capture=capture)
+
+
+def count(target: Target | str, models: Sequence[str | os.PathLike[str]]) -> list[Count]:
+    """Exact instructions per inference of each of several models, with random inputs, in one emulated process.
+
+    Args:
+        target: which device.
+        models: paths of bundles or .onnx files.
+
+    Raises:
+        InputError: there is nothing at one of the paths.
+        TargetError: there is no such target.
+        EmulatorError: as in `run`, or the device refused a model.
+    """
+    device = Target.load(target)
+    paths = [str(existing(model, "a bundle or an .onnx file").absolute()) for model in models]
+    module = ["edge_runtime.emulator.guest", *paths]
+    compiled = _bytecode()
+    done = _emulate(device, module, count=True, capture=True, alone=True)
+    if _bytecode() != compiled:  # Python compiled modules on the way, which moved its heap
+        done = _emulate(device, module, count=True, capture=True, alone=True)
+    if done.returncode or len(done.counts) != len(paths):
+        raise EmulatorError(f"{device.name}: {complaint(done.stderr)}")
+    return list(done.counts)
+
+
+def _emulate(
+    target: Target, module: Sequence[str], *, count: bool, capture: bool, alone: bool = False
+) -> Emulated:
+    """Run a module of the guest's Python.
+
+    `alone` hides the user's environment and working folder: the length of a variable moves the stack, and with it
+    the count by a few instructions.
+    """
+    if not target.emulator_cpu:
+        raise EmulatorError(
+            f"target '{target.name}' names no emulator_cpu; run it on the device itself, with littoral run"
+        )
+    qemu = f"qemu-{target.arch}"
+    require(qemu)
+    with tempfile.TemporaryDirectory(prefix="littoral-") as scratch:
+        device = Path(scratch, "device")
+        # One core while counting, or idle threads would spin and be counted; never more than the host can pin to.
+        write_device(device, target, 1 if count else min(target.cores, os.cpu_count() or 1))
+        (device / "littoral").mkdir()
+        (device / "littoral/edge_runtime").symlink_to(Path(edge_runtime.__file__).resolve().parent)
+        python, path = _arm_python(device) if target.arch == "aarch64" else _own_python()
+        log = Path(scratch, "counts.jsonl")
+        plugin = ["-plugin", _plugin(compile_counter(Path(scratch)), log)] if count else []
+        done = subprocess.run(
+            [qemu, *plugin, "-L", device, "-cpu", target.emulator_cpu, *python, "-P", "-m", *module],
+            env=_environment({} if alone else os.environ, path, count),
+            cwd="/" if alone else None,
+            capture_output=capture,
+            text=True,
+            errors="replace",
+            preexec_fn=_no_core_file,
+            check=False,
+        )
+        if done.returncode < 0:
+            name = signal.Signals(-done.returncode).name
+            raise EmulatorError(
+                f"{target.name}: the emulated process died from {name}: {complaint(done.stderr or '')}"
+            )
+        if count and not log.exists():
+            raise EmulatorError(
+                f"{qemu} did not load the instruction counter, which is made for QEMU 6.0 to 8.2"
+            )
+        counts = parse_counts(log.read_text(encoding="ascii")) if count and not done.returncode else ()
+    return Emulated(done.returncode, done.stdout or "", done.stderr or "", counts)
+
+
+def _plugin(library: Path, log: Path) -> str:
+    file, out = (str(path).replace(",", ",,") for path in (library, log))  # QEMU's escape for a comma
+    return f"file={file},out={out}"
+
+
+def _arm_python(device: Path) -> tuple[list[str | Path], str]:
+    """Debian's arm64 Python, which believes that it stands in /usr/bin, and its path."""
+    home = userland()
+    for name in ("usr", "lib", "etc"):
+        (device / name).symlink_to(home / "root" / name)
+    (device / "wheels").symlink_to(home / "wheels")
+    # -S: Debian's site module would add folders of the host to the path
+    return ["-0", f"/{PYTHON}", home / "root" / PYTHON, "-S"], "/littoral:/wheels"
+
+
+def _own_python() -> tuple[list[str | Path], str]:
+    """This machine's interpreter and packages, which an emulated x86-64 can run as they are."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        raise EmulatorError(
+            f"x86-64 is emulated only on an x86-64 machine, and this one is {platform.machine()}"
+        )
+    return [sys.executable], "/littoral"
+
+
+def _bytecode_folder() -> Path:
+    """Where guests keep compiled modules; with them they start in a third of the time."""
+    return cache_dir().absolute() / "emulator" / "pycache"
+
+
+def _bytecode() -> set[tuple[str, int]]:
+    return {(str(path), path.stat().st_mtime_ns) for path in _bytecode_folder().rglob("*.pyc")}
+
+
+def _environment(inherited: Mapping[str, str], path: str, count: bool) -> dict[str, str]:
+    kept = {name: value for name, value in inherited.items() if not name.startswith(_FOREIGN)}
+    python = {"PATH": path, "HASHSEED": "0", "UTF8": "1", "NOUSERSITE": "1"}
+    given = {f"PYTHON{name}": value for name, value in python.items()}
+    given |= {"PYTHONPYCACHEPREFIX": str(_bytecode_folder()), "OPENBLAS_NUM_THREADS": "1"}
+    return kept | given | ({MARKS_VARIABLE: "1"} if count else {})
+
+
+def _no_core_file() -> None:
+    """QEMU would leave a core file of the guest in the user's folder."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,0 +1,85 @@
+"""A run's state in one file, written after each round, so that an interrupted run goes on.
+
+The file is an `.npz` of plain arrays (never a pickle): one array a weight, and the history as JSON bytes.
+"""
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_runtime.errors import InputError
+from edge_runtime.files import atomic
+from edge_runtime.tensors import Array
+from federated.history import History
+
+_HISTORY = "history"
+_WEIGHT = "weight:"  # a prefix, for a weight may have any name
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that the next round depends on: the averaged weights and the history that led to them."""
+
+    parameters: Mapping[str, Array]
+    history: History
+
+    @property
+    def round(self) -> int:
+        """The number of the last finished round; 0 before the first."""
+        return len(self.history.rounds)
+
+
+def save(path: str | os.PathLike[str], state: State) -> Path:
+    """Write the state; the file at `path` is at every moment the one before or this one, whole."""
+    text = json.dumps(state.history.to_json(), allow_nan=False)
+    arrays = {_WEIGHT + name: array for name, array in state.parameters.items()}
+    with atomic(path) as partial, partial.open("wb") as stream:
+        np.savez(stream, **{_HISTORY: np.frombuffer(text.encode(), np.uint8)}, **arrays)  # type: ignore[arg-type]
+    return Path(path)
+
+
+def load(path: str | os.PathLike[str]) -> State:
+    """Read the state back.
+
+    Raises:
+        InputError: the file is not a checkpoint, or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            history = History.from_json(json.loads(found[_HISTORY].tobytes()), str(path))
+            weights = {
+                name.removeprefix(_WEIGHT): found[name] for name in found.files if name.startswith(_WEIGHT)
+            }
+    except (ValueError, KeyError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a checkpoint, or cut short; remove it, or give --restart") from error
+    return State(weights, history)
+
+
+def check_same(
+    path: str | os.PathLike[str], state: State, settings: Mapping[str, Any], inputs: Mapping[str, str]
+) -> None:
+    """Do nothing if a run with `settings` on `inputs` may go on from `state`; `rounds` may grow.
+
+    Raises:
+        InputError: the state is of another run; the sentence names the first difference.
+    """
+    before, now = {**state.history.inputs, **state.history.settings}, {**inputs, **settings}
+    way_out = "give the same again, another --out, or --restart"
+    for name in [*settings, *sorted((now.keys() | before.keys()) - settings.keys())]:
+        if name == "rounds" or now.get(name) == before.get(name):
+            continue
+        if name in inputs:
+            raise InputError(f"{path}: is of a run where the {name.replace('_', ' ')} was another; {way_out}")
+        raise InputError(
+            f"{path}: is of a run with {name} {before.get(name)}, not {now.get(name)}; {way_out}"
+        )
+    if settings["rounds"] < state.round:
+        raise InputError(
+            f"{path}: has finished round {state.round}, beyond rounds {settings['rounds']}; {way_out}"
+        )

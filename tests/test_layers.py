@@ -1,0 +1,73 @@
+"""The floors only point down, and what is heavy is imported where it is said to be."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {
+    "edge_runtime": set(),
+    "converter": {"edge_runtime"},
+    "compress": {"converter", "edge_runtime"},
+    "federated": {"edge_runtime"},
+    "cloud": {"edge_runtime", "converter", "compress", "federated"},
+}
+# Third parties that only these files may name.
+ONLY_IN = {
+    "onnxruntime": {"edge_runtime/engines/onnx.py"},
+    "torch": {"converter/frontends/torch.py"},
+    "flwr": {"federated/flower_server.py", "federated/flower_client.py", "federated/grid.py"},
+}
+MODULES = sorted(file for package in MAY_IMPORT for file in (ROOT / package).rglob("*.py"))
+
+
+def imported(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda f: str(f.relative_to(ROOT)))
+def test_a_module_imports_only_its_own_floor_and_those_below(file):
+    package = file.relative_to(ROOT).parts[0]
+    upward = imported(file) & (set(MAY_IMPORT) - MAY_IMPORT[package] - {package})
+    assert not upward, f"{file}: {package} may not import {upward}"
+
+
+@pytest.mark.parametrize("name", sorted(ONLY_IN))
+def test_a_heavy_library_has_one_door(name):
+    users = {str(file.relative_to(ROOT)) for file in MODULES if name in imported(file)}
+    assert users <= ONLY_IN[name]
+    assert users, f"nobody imports {name}: is the rule still needed?"
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda f: str(f.relative_to(ROOT)))
+def test_a_module_says_what_it_is_for_and_is_one_thing(file):
+    text = file.read_text("utf-8")
+    assert ast.get_docstring(ast.parse(text)), f"{file}: the first line says what the module is for"
+    assert text.count("\n") <= 400, f"{file}: is it one thing?"
+
+
+def test_functions_fit_a_screen():
+    long = [
+        f"{file.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for file in MODULES
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 60
+    ]
+    assert not long
+
+
+def test_the_device_side_stays_small():
+    lines = sum(
+        1
+        for file in (ROOT / "edge_runtime").rglob("*.py")
+        for line in file.read_text("utf-8").splitlines()
+        if line.strip() and not line.strip().startswith("#")
+    )
+    assert lines <= 2200, "edge_runtime is what a device carries; what can go elsewhere should"
