@@ -19,7 +19,7 @@ GOALS = {"rpi5": 0.55}
 
 def cases() -> Iterator[Case]:
     if not emulator.available():
-        lacking = ", ".join(need.package for need in emulator.missing())
+        lacking = ", ".join(need.tool for need in emulator.missing())
         yield Case("int8 / fp32", None, "ratio", 0.55, "lower", 0, f"no emulator: {lacking} missing")
         return
     model = convert("examples.efficientnet_lite0:model")

@@ -112,22 +112,22 @@ def compress(
     found = fidelity.compare(*outputs, checked.y)
     _require(found, min_agreement)
     counts = _instructions(device, [source, result]) if emulate else [None, None]
+    metrics = _metrics(found, to_bytes(source), counts)
+    signature = (candidate.inputs, candidate.outputs)
     manifest = Manifest(
-        Path(out).stem,
-        device.name,
-        candidate.inputs,
-        candidate.outputs,
-        preprocess,
-        tuple(labels),
-        steps.to_json(),
-        _metrics(found, to_bytes(source), counts),
+        Path(out).stem, device.name, *signature, preprocess, tuple(labels), steps.to_json(), metrics
     )
     bundle = pack(out, manifest, {"infer.onnx": to_bytes(result)})
-    sizes = (len(to_bytes(source)), Path(out).stat().st_size if Path(out).is_file() else bundle.size)
-    before, after = (
-        Measured(*each) for each in zip(sizes, _latencies([source, result], rounds), counts, strict=True)
-    )
+    before, after = _measure([source, result], bundle, counts, rounds)
     return Compressed(bundle, source, result, before, after, found, outputs)
+
+
+def _measure(
+    models: Sequence[onnx.ModelProto], bundle: Bundle, counts: Sequence[int | None], rounds: int
+) -> list[Measured]:
+    packed = bundle.path.stat().st_size if bundle.path.is_file() else bundle.size
+    columns = zip((len(to_bytes(models[0])), packed), _latencies(models, rounds), counts, strict=True)
+    return [Measured(*each) for each in columns]
 
 
 def _check(original: Session, candidate: Session, samples: data.Samples) -> tuple[Array, Array]:

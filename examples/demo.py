@@ -170,7 +170,7 @@ def write_page(
     if seen is not None:
         page.heading("On the emulated device")
         page.paragraph(
-            f"Both models ran on an emulated Cortex-A72, in Debian's arm64 Python with onnxruntime, in {seen.seconds:.0f} s. "
+            f"Both models ran on an emulated Cortex-A72, in Debian's arm64 Python, in {seen.seconds:.0f} s. "
             "The instructions are exact; the emulator's time says nothing about the device's."
         )
         labels = photographs.y if photographs.y is not None else np.zeros(0)
@@ -182,7 +182,8 @@ def write_page(
     page.heading("Five devices learn digits together")
     page.paragraph(
         f"Federated averaging over {history.settings['clients']} devices with different digits; "
-        f"accuracy on {history.held_out} digits that no device has rose from {first:.3f} to {last:.3f} in {len(history.rounds)} rounds. "
+        f"in {len(history.rounds)} rounds, accuracy on {history.held_out} digits that no device has "
+        f"rose from {first:.3f} to {last:.3f}. "
         "A training step is a plain ONNX graph, run by the same onnxruntime that serves the model."
     )
     page.figure(

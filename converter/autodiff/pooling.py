@@ -22,16 +22,9 @@ def max_pool(g: Graph, node: Node, dy: Value) -> Gradients:
         return _scattered(g, node, dy)
     x = _covered(g, node.x, window)
     chosen = g.mask("Equal", x, _enlarged(g, node.y, window))
-    if not _harmless_ties(g, node.x):
-        area = float(np.prod(window.kernel))
-        counted = g.op("AveragePool", chosen, kernel_shape=list(window.kernel), strides=list(window.strides))
-        dy = dy / (counted * area)
+    share = g.op("AveragePool", chosen, kernel_shape=list(window.kernel), strides=list(window.strides))
+    dy = dy / (share * float(np.prod(window.kernel)))
     return _restored(g, chosen * _enlarged(g, dy, window), window)
-
-
-def _harmless_ties(g: Graph, x: Value) -> bool:
-    """Whether equal elements in a window get no gradient anyway: behind a Relu, they are all 0."""
-    return any(node.op_type == "Relu" and node.output[0] == x.name for node in g.nodes)
 
 
 def _scattered(g: Graph, node: Node, dy: Value) -> Value:

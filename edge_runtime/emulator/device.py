@@ -1,8 +1,8 @@
 """What an emulated device shows of itself: the files of the kernel by which programs recognise a processor.
 
-ONNX Runtime chooses kernels by the processor's identity (a narrow Cortex-A53 gets others than a Cortex-A72), and
-reads it from /proc/cpuinfo and /sys/devices/system/cpu. QEMU's user mode would show it the host's, of another
-architecture; so each run gets these files in a folder that QEMU looks into before the host's own.
+ONNX Runtime recognises the processor and its cores from /proc/cpuinfo and /sys/devices/system/cpu. QEMU's user mode
+would show it the host's, of another architecture: some make it crash, all make it guess. So each run gets these files
+in a folder that QEMU looks into before the host's own.
 """
 
 from pathlib import Path

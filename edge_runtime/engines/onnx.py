@@ -28,7 +28,9 @@ def load() -> ModuleType:
     try:
         import onnxruntime
     except ImportError as error:
-        raise BackendError(f"onnxruntime cannot be imported ({error}): pip install 'littoral[device]'") from error
+        raise BackendError(
+            f"onnxruntime cannot be imported ({error}): pip install 'littoral[device]'"
+        ) from error
     onnxruntime.set_default_logger_severity(3)
     module: ModuleType = onnxruntime
     return module
@@ -63,7 +65,9 @@ def open_session(
     for provider in providers:
         if provider not in ort.get_available_providers():
             have = ", ".join(ort.get_available_providers())
-            raise BackendError(f"execution provider {provider} is not in this onnxruntime {ort.__version__}; it has {have}")
+            raise BackendError(
+                f"execution provider {provider} is not in onnxruntime {ort.__version__} here; it has {have}"
+            )
     chosen = ort.SessionOptions()
     chosen.log_severity_level = 3
     chosen.intra_op_num_threads = threads
@@ -80,7 +84,9 @@ def open_session(
         )
     except Exception as error:
         first = str(error).strip().splitlines()[0]
-        raise ModelError(f"{where}: onnxruntime {ort.__version__} does not accept this model: {first}") from error
+        raise ModelError(
+            f"{where}: onnxruntime {ort.__version__} does not accept this model: {first}"
+        ) from error
 
 
 def specs(nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:
@@ -88,7 +94,9 @@ def specs(nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:
     found = []
     for node in nodes:
         kind = node.type.removeprefix("tensor(").removesuffix(")")
-        shape = tuple(dim if isinstance(dim, int | str) else f"d{i}" for i, dim in enumerate(node.shape or []))
+        shape = tuple(
+            dim if isinstance(dim, int | str) else f"d{i}" for i, dim in enumerate(node.shape or [])
+        )
         found.append(TensorSpec(node.name, _DTYPES.get(kind, kind), shape))
     return tuple(found)
 

@@ -362,7 +362,7 @@ def test_pooling_of_any_shape(kind: str, draw: st.DataObject) -> None:
     assume(not ceil or list(shape[2:]) == full)  # torch leaves out a last window that lies in the padding
     extra = f", count_include_pad = {int(include)}" if kind == "AveragePool" else ""
     text = (
-        f"g(float[{dims(feeds['x'].shape)}] x) => (float[{dims(shape)}] y) {{ y = {kind}<kernel_shape = [{dims(kernel)}], "
+        f"{signature(feeds, shape)} {{ y = {kind}<kernel_shape = [{dims(kernel)}], "
         f"strides = [{dims(strides)}], pads = [{dims(pads * 2)}], ceil_mode = {int(ceil)}{extra}>(x) }}"
     )
     against_torch(text, feeds, torch_form, ["x"])
@@ -474,7 +474,8 @@ def test_lengths_may_vary_from_call_to_call(body: str) -> None:
 def test_shapes_with_varying_lengths() -> None:
     text = (
         "g(float[n,3,h] x) => (float[n,k] y) <int64[2] s = {0, -1}, int64[2] t = {-1, 3}> "
-        "{ a = Reshape(x, s) b = Transpose<perm = [0,2,1]>(x) c = Reshape(b, t) d = Concat<axis = 0>(x, x) y = Relu(a) }"
+        "{ a = Reshape(x, s) b = Transpose<perm = [0,2,1]>(x) c = Reshape(b, t) "
+        "d = Concat<axis = 0>(x, x) y = Relu(a) }"
     )
     shapes = infer_shapes(parser.parse_model(HEADER + text))
     assert shapes["y"] == ("n", "3*h")
