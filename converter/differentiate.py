@@ -7,8 +7,7 @@ under "littoral.training"::
      "parameters": {"fc.weight": "fc.weight.new", ...}, "state": {"fc.weight.momentum": ...}}
 
 `parameters` are the tensors of the inference model that a step replaces (weights, and the running statistics
-of batch normalisation), `state` is what the optimiser keeps; both map an input to the output that replaces
-it.
+of batch normalisation), `state` is what the optimiser keeps; both map an input to its new value's output.
 """
 
 import difflib
@@ -23,8 +22,9 @@ from converter.autodiff.canonical import canonical
 from converter.autodiff.losses import LOSSES
 from converter.autodiff.optimizers import Optimizer, State, make
 from edge_runtime.errors import ModelError
+from edge_runtime.trainer import METADATA
 
-METADATA = "littoral.training"
+__all__ = ["METADATA", "differentiate", "evaluation_graph"]
 
 
 def differentiate(
@@ -39,24 +39,22 @@ def differentiate(
     """Compile an inference graph into a training step.
 
     Args:
-        model: one data input, whose first axis is the batch, and one output; opset 21 after conversion. The
-            batch may differ from call to call, even where `model` fixes it. A final Softmax is taken as part
-            of cross_entropy.
+        model: one data input, whose first axis is the batch, and one output. The batch may differ from call to
+            call, even where `model` fixes it. A final Softmax is taken as part of cross_entropy.
         loss: "cross_entropy" (labels: int64[n], output: float[n, classes]) or "mse" (labels like the output).
         optimizer: "sgd" or "adam".
         momentum: of sgd; 0 keeps no state.
         weight_decay: added to each gradient, times the weight.
-        trainable: names of the initializers to train; None trains all weights. The others stay constants,
-            which is much faster than training them with nothing to learn. Batch normalisation with both
+        trainable: names of the initializers to train; None trains every constant of several elements that
+            feeds a layer. The others stay constants, and a step is faster for it. Batch normalisation with both
             weights frozen keeps its running statistics.
 
     Returns:
-        A graph with inputs data, labels, learning rate, parameters and state, and outputs loss, new
-        parameters and new state.
+        A graph from data, labels, learning rate, parameters and state to loss, parameters and state.
 
     Raises:
-        ModelError: an operator between the weights and the loss has no gradient rule, a name in `trainable`
-            is unknown, or the loss, optimiser or shape of the model does not fit.
+        ModelError: an operator between the weights and the loss has no gradient rule, a name in `trainable` is
+            unknown, or the loss, optimiser or shape of the model does not fit.
     """
     forward = canonical(model)
     solver = _optimizer(optimizer, momentum)
@@ -66,17 +64,11 @@ def differentiate(
     tape = record(g, forward.graph.node, weights)
     found = LOSSES[loss](g, g.value(output), labels)
     gradients = backward(g, tape, {output: found.gradient}, weights)
-    state = State(g)
-    parameters = {
-        name: _updated(g.value(name), gradients, solver, state, lr, weight_decay) for name in weights
-    }
-    parameters.update({name: value for name, value in g.replaced.items() if name in g.constants})
-
-    updated = parameters | state.updated
+    parameters, state = _update(g, weights, gradients, solver, lr, weight_decay)
     names = _name_outputs(
-        g, {"loss": found.value} | {f"{name}.new": value for name, value in updated.items()}
+        g, {"loss": found.value, **{f"{k}.new": v for k, v in (parameters | state.updated).items()}}
     )
-    table = {
+    roles = {
         "data": [data.name],
         "labels": labels.name,
         "loss": names["loss"],
@@ -85,14 +77,14 @@ def differentiate(
         "parameters": {name: names[f"{name}.new"] for name in parameters},
         "state": {name: names[f"{name}.new"] for name in state.updated},
     }
-    target = helper.make_tensor_value_info(labels.name, found.labels_type, found.labels_shape)
     shapes = {name: g.shapes[name] for name in parameters} | state.shapes
-    inputs = [data, target, _info(g, lr.name, ()), *(_info(g, name, shape) for name, shape in shapes.items())]
-    outputs = [
-        _info(g, names["loss"], ()),
-        *(_info(g, names[f"{name}.new"], shapes[name]) for name in updated),
+    inputs = [
+        data,
+        helper.make_tensor_value_info(labels.name, found.labels_type, found.labels_shape),
+        *_infos(g, {lr.name: (), **shapes}),
     ]
-    return _assemble(g, forward, "training step", inputs, outputs, table)
+    outputs = _infos(g, {names["loss"]: (), **{names[f"{k}.new"]: shape for k, shape in shapes.items()}})
+    return _assemble(g, forward, "training step", inputs, outputs, roles)
 
 
 def evaluation_graph(
@@ -117,8 +109,8 @@ def evaluation_graph(
     parameters = [*weights, *(name for name in g.replaced if name in g.constants)]
     g.nodes[:] = forward.graph.node
     output = _logits(forward, loss)
-    inputs = [forward.graph.input[0], *(_info(g, name, g.shapes[name]) for name in parameters)]
-    return _assemble(g, forward, "evaluation", inputs, [_info(g, output, g.shapes[output])], {})
+    inputs = [forward.graph.input[0], *_infos(g, {name: g.shapes[name] for name in parameters})]
+    return _assemble(g, forward, "evaluation", inputs, _infos(g, {output: g.shapes[output]}), {})
 
 
 def _start(forward: onnx.ModelProto, trainable: Collection[str] | None) -> tuple[Graph, list[str]]:
@@ -172,13 +164,23 @@ def _logits(forward: onnx.ModelProto, loss: str) -> str:
     return name
 
 
-def _updated(
-    weight: Value, gradients: Mapping[str, Value], solver: Optimizer, state: State, lr: Value, decay: float
-) -> Value:
-    if weight.name not in gradients:
-        raise ModelError(f"trainable '{weight.name}': the loss does not depend on it; leave it out")
-    gradient = gradients[weight.name]
-    return solver(state, weight, gradient + weight * decay if decay else gradient, lr)
+def _update(
+    g: Graph,
+    weights: Sequence[str],
+    gradients: Mapping[str, Value],
+    solver: Optimizer,
+    lr: Value,
+    decay: float,
+) -> tuple[dict[str, Value], State]:
+    """The new value of every parameter, and what the optimiser keeps."""
+    state, parameters = State(g), {}
+    for name in weights:
+        if name not in gradients:
+            raise ModelError(f"trainable '{name}': the loss does not depend on it; leave it out")
+        weight, gradient = g.value(name), gradients[name]
+        parameters[name] = solver(state, weight, gradient + weight * decay if decay else gradient, lr)
+    parameters.update({name: value for name, value in g.replaced.items() if name in g.constants})
+    return parameters, state
 
 
 def _name_outputs(g: Graph, outputs: Mapping[str, Value]) -> dict[str, str]:
@@ -190,8 +192,8 @@ def _name_outputs(g: Graph, outputs: Mapping[str, Value]) -> dict[str, str]:
     return names
 
 
-def _info(g: Graph, name: str, shape: Shape) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, g.elem_type, shape)
+def _infos(g: Graph, shapes: Mapping[str, Shape]) -> list[onnx.ValueInfoProto]:
+    return [helper.make_tensor_value_info(name, g.elem_type, shape) for name, shape in shapes.items()]
 
 
 def _assemble(
@@ -200,7 +202,7 @@ def _assemble(
     what: str,
     inputs: Sequence[onnx.ValueInfoProto],
     outputs: Sequence[onnx.ValueInfoProto],
-    table: Mapping[str, object],
+    roles: Mapping[str, object],
 ) -> onnx.ModelProto:
     nodes, used = prune(g.nodes, [value.name for value in outputs])
     given = {value.name for value in inputs}
@@ -209,7 +211,7 @@ def _assemble(
     made = helper.make_model(
         graph, opset_imports=forward.opset_import, ir_version=forward.ir_version, producer_name="littoral"
     )
-    if table:
-        helper.set_model_props(made, {METADATA: json.dumps(table)})
+    if roles:
+        helper.set_model_props(made, {METADATA: json.dumps(roles)})
     onnx.checker.check_model(made)
     return made

@@ -71,15 +71,6 @@ def pack_trainable(
     table = json.loads(next(entry.value for entry in train.metadata_props if entry.key == METADATA))
     parameters = _content(inference, table["parameters"])
     infer_bytes = _serialised(inference)
-    manifest = Manifest(
-        name=name,
-        target=target,
-        inputs=tuple(map(_spec, inference.graph.input)),
-        outputs=tuple(map(_spec, inference.graph.output)),
-        preprocess=preprocess,
-        labels=tuple(labels),
-        metrics=dict(metrics or {}),
-    )
     files = {
         "infer.onnx": infer_bytes,
         "train.onnx": _serialised(train),
@@ -87,7 +78,11 @@ def pack_trainable(
         "params.npz": write_parameters(parameters),
         "weights.json": _weights_table(infer_bytes, parameters),
     }
-    return pack(path, manifest, files)
+    inputs, outputs = (
+        tuple(map(_spec, values)) for values in (inference.graph.input, inference.graph.output)
+    )
+    known = dict(metrics or {})
+    return pack(path, Manifest(name, target, inputs, outputs, preprocess, tuple(labels), (), known), files)
 
 
 def tensor_data(model: bytes) -> dict[str, tuple[int, int]]:

@@ -26,6 +26,7 @@ from edge_runtime.errors import BundleError, InputError, ModelError
 from edge_runtime.tensors import Array, TensorSpec, describe
 
 METADATA = "littoral.training"
+"""The key in train.onnx's metadata under which it says what its inputs and outputs are."""
 _OLDEST = (1980, 1, 1, 0, 0, 0)  # the date of every entry, so that equal weights give equal bytes
 
 

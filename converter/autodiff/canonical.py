@@ -95,7 +95,12 @@ def _content(node: onnx.NodeProto) -> Array | None:
     if attribute.name == "value":
         array: Array = numpy_helper.to_array(value)
         return array
-    kinds = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    kinds = {
+        "value_float": np.float32,
+        "value_floats": np.float32,
+        "value_int": np.int64,
+        "value_ints": np.int64,
+    }
     return np.array(value, kinds[attribute.name]) if attribute.name in kinds else None
 
 
@@ -110,20 +115,19 @@ def _free_batch(model: onnx.ModelProto) -> None:
     del graph.value_info[:]
     shapes = infer_shapes(model)
     out = graph.output[0]
-    shape = shapes.get(out.name, (BATCH,))
+    shape = shapes.get(out.name, ())
     if not shape or shape[0] != BATCH:
         raise ModelError(
             f"{_culprit(graph, shapes)} fixes the batch length; export the model with a dynamic batch axis"
         )
-    if out.name in shapes:
-        kind = out.type.tensor_type
-        kind.ClearField("shape")
-        for dim in shape:
-            added = kind.shape.dim.add()
-            if isinstance(dim, int):
-                added.dim_value = dim
-            else:
-                added.dim_param = dim
+    kind = out.type.tensor_type
+    kind.ClearField("shape")
+    for dim in shape:
+        added = kind.shape.dim.add()
+        if isinstance(dim, int):
+            added.dim_value = dim
+        else:
+            added.dim_param = dim
 
 
 def _unfix_reshapes(graph: onnx.GraphProto, fixed: int) -> None:

@@ -16,8 +16,7 @@ from converter.autodiff.registry import Gradients, Node, rule, training_form
 def batch_norm_training(g: Graph, node: Node, trainable: frozenset[str]) -> Node:
     """Normalise by the batch's own statistics and update the running ones, unless both weights are frozen.
 
-    running' = momentum·running + (1 - momentum)·batch, with the unbiased variance, as every framework does
-    it.
+    running' = momentum·running + (1 - momentum)·batch, with the unbiased variance, as PyTorch does it.
     """
     if trainable.isdisjoint({node.input(1).name, node.input(2).name}):
         g.nodes.append(node.proto)
@@ -25,6 +24,7 @@ def batch_norm_training(g: Graph, node: Node, trainable: frozenset[str]) -> Node
     x, mean, var = node.x, node.input(3), node.input(4)
     epsilon, momentum = node.attribute("epsilon", 1e-5), node.attribute("momentum", 0.9)
     names = [node.y.name, g.fresh(f"{mean.name}.batch"), g.fresh(f"{var.name}.batch")]
+    # Any operator will do that onnxruntime does not optimise away, as it would Identity; the values are not read.
     private = [g.op("Mul", running, 0.5) for running in (mean, var)]
     inputs = [value.name for value in (x, node.input(1), node.input(2), *private)]
     proto = helper.make_node(

@@ -15,7 +15,8 @@ def max_pool(g: Graph, node: Node, dy: Value) -> Gradients:
     """The gradient goes to the largest element of each window.
 
     Where windows lie side by side: enlarge y, compare with x, and mask the enlarged dy. Equal elements share
-    the gradient. Elsewhere: scatter by the indices that MaxPool can return, which takes ten times as long.
+    the gradient: a plain background makes them common, and each getting all of it would be wrong. Elsewhere:
+    scatter by the indices that MaxPool can return, which takes ten times as long.
     """
     window = Window.of(node, node.attribute("kernel_shape", []))
     if not window.tiles:

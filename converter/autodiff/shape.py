@@ -61,3 +61,26 @@ def slice_(g: Graph, node: Node, dy: Value) -> Gradients:
         first, last, _ = slice(start, stop).indices(length)
         before[axis % rank], after[axis % rank] = first, length - max(first, last)
     return g.op("Pad", dy, [*before, *after])
+
+
+@rule("Gather", weights=(0,))
+def gather(g: Graph, node: Node, dy: Value) -> Gradients:
+    """Elements by index along an axis: each gradient is added where its element came from."""
+    x, indices = node.x, node.input(1)
+    rank = len(x.shape)
+    axis = node.attribute("axis", 0) % rank
+    length = x.shape[axis]
+    if indices.name in g.constants and not indices.shape and isinstance(length, int):
+        before = [0] * rank
+        before[axis] = int(node.constant(1)) % length
+        after = [0] * rank
+        after[axis] = length - 1 - before[axis]
+        return g.op("Pad", g.op("Unsqueeze", dy, [axis]), [*before, *after])
+    count = len(indices.shape)
+    order = [axis, *range(axis), *range(axis + 1, rank)]
+    updates = [*range(axis, axis + count), *range(axis), *range(axis + count, rank + count - 1)]
+    shape = g.op("Gather", g.shape_of(x), order)
+    zeros = g.op("Expand", 0.0, shape)
+    where = g.op("Unsqueeze", indices, [-1])
+    total = g.op("ScatterND", zeros, where, g.op("Transpose", dy, perm=updates), reduction="add")
+    return g.op("Transpose", total, perm=[int(i) for i in np.argsort(order)])

@@ -198,6 +198,25 @@ def test_slices(starts: list[int], stops: list[int], axes: list[int]) -> None:
     against_torch(text, data(x=(2, 4, 5)), lambda x: x[tuple(where)] * 1, ["x"])
 
 
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize(
+    "indices", [np.array(2), np.array(-1), np.array([1, 1, -2]), np.array([[0, 2], [2, 2]])]
+)
+def test_gather(indices: np.ndarray, axis: int) -> None:
+    length = f"[{dims(indices.shape)}]" if indices.ndim else ""
+    shape = np.take(np.zeros((3, 4, 5)), indices, axis).shape
+    text = (
+        f"g(float[3,4,5] x) => ({tensor(shape, 'y')}) <int64{length} i = {{{dims(indices.ravel())}}}> "
+        f"{{ y = Gather<axis = {axis}>(x, i) }}"
+    )
+
+    def torch_form(x: torch.Tensor) -> torch.Tensor:
+        where = torch.tensor(indices % x.shape[axis]).reshape(-1)
+        return x.index_select(axis, where).reshape(shape)
+
+    against_torch(text, data(x=(3, 4, 5)), torch_form, ["x"])
+
+
 BINARY: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "Add(a, b)": torch.add,
     "Sub(a, b)": torch.sub,

@@ -222,6 +222,22 @@ def test_older_opsets_are_brought_up() -> None:
     assert losses == pytest.approx(want, rel=1e-6)
 
 
+def test_masks_and_settings_are_not_weights() -> None:
+    made = model(
+        MLP.replace("Relu(h)", "Mul(g, half)")
+        .replace("  r =", "  g = Add(h, mask)\n  r =")
+        .replace("float[3] b2>", "float[3] b2, float[8] mask, float half = {0.5}>")
+    )
+    mask = next(tensor for tensor in made.graph.initializer if tensor.name == "mask")
+    mask.CopyFrom(numpy_helper.from_array(np.array([0] * 7 + [-np.inf], np.float32), "mask"))
+    assert list(table(differentiate(made))["parameters"]) == ["w1", "b1", "w2", "b2"]
+
+
+def test_a_weight_without_influence_is_named() -> None:
+    with pytest.raises(ModelError, match="trainable 'mean': the loss does not depend on it"):
+        differentiate(model(BATCH_NORM), trainable=["w2", "mean"])
+
+
 def test_the_same_arguments_give_the_same_bytes() -> None:
     first, second = (differentiate(model(BATCH_NORM)).SerializeToString(deterministic=True) for _ in range(2))
     assert first == second
@@ -249,7 +265,7 @@ def test_the_evaluation_graph_runs_with_the_weights_it_is_given() -> None:
         (MLP.replace("x) =>", "x, float[n,8] z) =>").replace("Relu(h)", "Add(h, z)"), {}, "one data input; .* x, z"),
         (MLP.replace("(float[n,3] logits)", "(float[n,3] logits, float[n,8] h)"), {}, "one data output"),
         (MLP.replace("float[n,3]", "float[3]").replace("logits = Gemm<transB = 1>(r, w2, b2)",
-            "z = Gemm<transB = 1>(r, w2, b2) zero = Constant<value_ints = [0]>() logits = ReduceMean<keepdims = 0>(z, zero)"),
+            "z = Gemm<transB = 1>(r, w2, b2) o = Constant<value_ints = [0]>() logits = ReduceMean<keepdims = 0>(z, o)"),
          {}, r"node 'logits' \(ReduceMean\) fixes the batch length"),
     ],
 )  # fmt: skip
