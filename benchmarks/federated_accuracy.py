@@ -19,7 +19,7 @@ ROUNDS = 20
 
 def cases() -> Iterator[Case]:
     train, test = digits.load()
-    model = convert("examples.digits:model")
+    model = convert("examples.digits:model", trainable=True)
     with tempfile.TemporaryDirectory() as folder:
         bundle = pack_trainable(model, Path(folder) / "digits.bundle", name="digits")
         central = Trainer(bundle, threads=1)

@@ -49,6 +49,7 @@ def _run(args: argparse.Namespace) -> None:
         output_names=[name for name in args.output_names.split(",") if name],
         opset=args.opset,
         dynamic_batch=not args.fixed_batch,
+        trainable=args.train,
     )
     difference = next(p.value for p in model.metadata_props if p.key == "littoral.max_abs_difference")
     if args.train:

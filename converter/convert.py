@@ -11,7 +11,7 @@ import onnx
 
 from converter import verify
 from converter.frontends import torch as torch_frontend
-from converter.model import copy, load, strip_metadata
+from converter.model import load
 from converter.optimize import optimize
 from edge_runtime.errors import InputError, ModelError
 from edge_runtime.files import existing
@@ -28,6 +28,7 @@ def convert(
     output_names: Sequence[str] = (),
     opset: int = OPSET,
     dynamic_batch: bool = True,
+    trainable: bool = False,
     tolerance: float = 1e-4,
 ) -> onnx.ModelProto:
     """Convert to ONNX, optimise, and check the result numerically against the source.
@@ -40,6 +41,7 @@ def convert(
         output_names: names of the outputs; empty keeps the source's.
         opset: ONNX opset version.
         dynamic_batch: let axis 0 of the inputs vary.
+        trainable: keep what training needs: batch normalisation, and every weight under its own name.
         tolerance: largest difference from the source that is accepted, relative to outputs larger than 1.
 
     Returns:
@@ -53,17 +55,17 @@ def convert(
     if isinstance(source, str | os.PathLike):
         source, example = _read(source, example)
     if isinstance(source, onnx.ModelProto):
-        model = strip_metadata(copy(source))
+        model = source
         reference, _ = verify.runner(source)
     elif torch_frontend.is_source(source):
         names = (input_names, output_names)
-        model = strip_metadata(torch_frontend.to_onnx(source, example, names, opset, dynamic_batch))
+        model = torch_frontend.to_onnx(source, example, names, opset, dynamic_batch, trainable)
         reference = torch_frontend.runner(source, [value.name for value in model.graph.input])
     else:
         raise ModelError(
             f"{type(source).__name__} is not a model; accepted: a PyTorch module or program, or ONNX"
         )
-    model = optimize(model)
+    model = optimize(model, trainable=trainable)
     candidate, inputs = verify.runner(model)
     difference = verify.compare(reference, candidate, inputs)
     if not difference.within(tolerance):

@@ -3,20 +3,40 @@
 import logging
 
 import onnx
+import onnx_ir
 import onnxscript.optimizer
+from onnx_ir.passes.common import (
+    IdentityEliminationPass,
+    LiftConstantsToInitializersPass,
+    RemoveUnusedNodesPass,
+)
+from onnxscript.rewriter import rewrite
+from onnxscript.rewriter.rules import common
 
 from converter import fusion, verify
 from converter.model import Model, copy, load, prune_unused, strip_metadata
 from edge_runtime.errors import ModelError
 
+_SHAPE_RULES = [
+    common.collapse_slice_rule,
+    common.materialize_reshape_shape_rule,
+    common.no_op_cast_rule,
+    common.no_op_expand_rule,
+    common.no_op_transpose_rule,
+    common.reshape_reshape_rule,
+    common.squeeze_reshape_1d_rule,
+    common.transpose_transpose_rule,
+    common.unsqueeze_unsqueeze_rule,
+]
 RULES = (fusion.fuse_batch_normalization, fusion.pool_for_mean)
 
 
-def optimize(model: Model, *, tolerance: float = 1e-5) -> onnx.ModelProto:
+def optimize(model: Model, *, trainable: bool = False, tolerance: float = 1e-5) -> onnx.ModelProto:
     """Fold constants, fuse batch normalisation into the layer before, and remove what no output needs.
 
     Args:
         model: a model or the path of one; it is not changed.
+        trainable: keep what training needs: batch normalisation, and every weight under its own name.
         tolerance: largest difference of the outputs that is accepted, relative to outputs larger than 1.
 
     Returns:
@@ -28,9 +48,9 @@ def optimize(model: Model, *, tolerance: float = 1e-5) -> onnx.ModelProto:
     """
     source = load(model)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
-    optimized = onnxscript.optimizer.optimize(copy(source))
+    optimized = _fold(source, trainable)
     optimized = onnx.shape_inference.infer_shapes(optimized, data_prop=True)
-    for rule in RULES:
+    for rule in () if trainable else RULES:
         rule(optimized.graph)
     prune_unused(optimized.graph)
     strip_metadata(optimized)
@@ -41,3 +61,17 @@ def optimize(model: Model, *, tolerance: float = 1e-5) -> onnx.ModelProto:
             f"optimisation changed the outputs by {difference.max_abs:.3g}; {tolerance:g} is accepted"
         )
     return optimized
+
+
+def _fold(source: onnx.ModelProto, trainable: bool) -> onnx.ModelProto:
+    if not trainable:
+        folded: onnx.ModelProto = onnxscript.optimizer.optimize(copy(source))
+        return folded
+    # The whole optimiser would merge weights that are equal, as two fresh normalisations are, which ties them,
+    # and drop a bias that is still zero.
+    model = onnx_ir.serde.deserialize_model(source)
+    onnxscript.optimizer.fold_constants(model)
+    model = rewrite(model, _SHAPE_RULES)
+    for tidy in (IdentityEliminationPass(), RemoveUnusedNodesPass(), LiftConstantsToInitializersPass()):
+        tidy(model)
+    return onnx_ir.serde.serialize_model(model)

@@ -102,7 +102,7 @@ def learn_together(out: Path) -> History:
     """Federated averaging of a digit model over five devices whose digits differ."""
     say("4/4  five devices learn digits together")
     train, test = digits.load()
-    model = convert("examples.digits:model", input_names=["images"], output_names=["logits"])
+    model = convert("examples.digits:model", input_names=["images"], output_names=["logits"], trainable=True)
     bundle = pack_trainable(model, out / "digits.bundle", name="digits", target=TARGET)
     settings = Settings(rounds=20, clients=5, epochs=1, lr=0.1, alpha=0.5)
     return federate(bundle, train, settings, test=test, out=out / "federated", restart=True)

