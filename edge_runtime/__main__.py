@@ -1,7 +1,110 @@
-"""`python -m edge_runtime`: the littoral command where no script is installed, as on an emulated device."""
+"""The `littoral` command: finds every package's commands and turns errors into one sentence and exit code 2.
 
+`python -m edge_runtime` is the same where no script is installed, as on an emulated device.
+"""
+
+import argparse
 import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
 
-from edge_runtime.command import main
+from edge_runtime import cli
+from edge_runtime.command import Command
+from edge_runtime.errors import BackendError, LittoralError
 
-sys.exit(main())
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise LittoralError(f"{message}; see {self.prog} --help")
+
+
+def commands() -> dict[str, Callable[[], Command]]:
+    """Every command's loader by name: the device's own, then what the installed packages bring."""
+    found: dict[str, Callable[[], Command]] = {}
+    for entry in metadata.entry_points(group="littoral.commands"):
+        found[entry.name] = lambda entry=entry: _load(entry)  # type: ignore[misc]
+    for command in cli.COMMANDS:
+        found[command.name] = lambda command=command: command  # type: ignore[misc]
+    return dict(sorted(found.items()))
+
+
+def _load(entry: metadata.EntryPoint) -> Command:
+    try:
+        loaded: Command = entry.load()
+    except ImportError as error:
+        extra = f"[{','.join(entry.extras)}]" if entry.extras else ""
+        raise BackendError(
+            f"'littoral {entry.name}' needs {error.name or error}, which is missing: pip install 'littoral{extra}'"
+        ) from error
+    return loaded
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; the exit code is 0, 2 for what the user can mend, 130 when interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(arguments)
+    except LittoralError as error:
+        sys.stderr.write(f"littoral: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("littoral: interrupted; nothing half-written was left\n")
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+def _dispatch(arguments: list[str]) -> int:
+    known = commands()
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview(known))
+        return 0
+    if arguments[0] == "--version":
+        print(f"littoral {_version()}")
+        return 0
+    name = arguments[0]
+    if name not in known:
+        import difflib
+
+        near = difflib.get_close_matches(name, known, n=1)
+        raise LittoralError(
+            f"no command '{name}'{f'; did you mean {near[0]}?' if near else ''}; see littoral --help"
+        )
+    command = known[name]()
+    parser = _Parser(
+        prog=f"littoral {name}",
+        description=command.summary,
+        epilog=f"example:\n  {command.example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.arguments(parser)
+    command.run(parser.parse_args(arguments[1:]))
+    return 0
+
+
+def _overview(known: dict[str, Callable[[], Command]]) -> str:
+    lines = [
+        "usage: littoral COMMAND ...",
+        "",
+        "Models for devices: compress, deliver, run, learn.",
+        "",
+        "commands:",
+    ]
+    for name, load in known.items():
+        try:
+            summary = load().summary
+        except BackendError as error:
+            summary = f"(not installed: {str(error).rpartition(': ')[2]})"
+        lines.append(f"  {name:<10} {summary}")
+    return "\n".join([*lines, "", "littoral COMMAND --help shows a command's arguments and an example."])
+
+
+def _version() -> str:
+    try:
+        return metadata.version("littoral")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

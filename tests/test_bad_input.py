@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from converter.model import save
+from edge_runtime.__main__ import main
 from edge_runtime.bundle import Manifest, pack
-from edge_runtime.command import main
 from edge_runtime.session import Session
 from tests.models import cnn, images
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.command import commands, main
+from edge_runtime.__main__ import commands, main
 
 README = Path(__file__).parents[1] / "README.md"
 NAMES = sorted(commands())

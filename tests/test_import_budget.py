@@ -9,7 +9,7 @@ import sys, numpy
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 before = peak()
-import edge_runtime, edge_runtime.command, edge_runtime.cli
+import edge_runtime, edge_runtime.__main__
 after = peak()
 print(after, after - before, *[name for name in {heavy} if name in sys.modules])
 """

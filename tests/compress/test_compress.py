@@ -8,7 +8,7 @@ import pytest
 from compress import Quantize, Recipe, compress, report
 from compress.fidelity import compare
 from edge_runtime import Bundle, ModelError, Samples, Session
-from edge_runtime.command import main
+from edge_runtime.__main__ import main
 from tests.models import cnn, images
 
 DATA = Samples(images(32), np.arange(32) % 4)

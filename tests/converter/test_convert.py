@@ -8,7 +8,7 @@ from torch import nn
 from converter import convert
 from converter.model import to_bytes
 from edge_runtime import ModelError, Session
-from edge_runtime.command import main
+from edge_runtime.__main__ import main
 from tests import assets
 from tests.models import cnn
 

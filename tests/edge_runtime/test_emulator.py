@@ -10,7 +10,7 @@ import onnx.parser
 import pytest
 
 from edge_runtime import emulator
-from edge_runtime.command import main
+from edge_runtime.__main__ import main
 from edge_runtime.emulator import counter, device, machine, needs, userland
 from edge_runtime.errors import EmulatorError, InputError, TargetError
 from edge_runtime.target import Target, target_names

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from edge_runtime.command import main
+from edge_runtime.__main__ import main
 
 
 @pytest.fixture
