@@ -2,7 +2,18 @@
 
 from compress.compress import Compressed, compress
 from compress.fidelity import Fidelity
+from compress.prune import Prune, prune
 from compress.quantize import Quantize, quantize
 from compress.recipe import Optimize, Recipe
 
-__all__ = ["Compressed", "Fidelity", "Optimize", "Quantize", "Recipe", "compress", "quantize"]
+__all__ = [
+    "Compressed",
+    "Fidelity",
+    "Optimize",
+    "Prune",
+    "Quantize",
+    "Recipe",
+    "compress",
+    "prune",
+    "quantize",
+]

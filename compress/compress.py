@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 
 from compress import fidelity
+from compress.prune import Prune, prune
 from compress.quantize import Quantize, quantize
 from compress.recipe import Recipe
 from converter.model import Model, load, save, to_bytes
@@ -157,11 +158,13 @@ def apply(model: onnx.ModelProto, samples: Array, recipe: Recipe, target: Target
         ModelError: a step cannot be applied.
     """
     for step in recipe.steps:
-        model = (
-            quantize(model, samples, step, target.activation)
-            if isinstance(step, Quantize)
-            else optimize(model)
-        )
+        match step:
+            case Prune():
+                model = prune(model, step)
+            case Quantize():
+                model = quantize(model, samples, step, target.activation)
+            case _:
+                model = optimize(model)
     return model
 
 

@@ -11,12 +11,14 @@ quantisation saturates there. An engine (onnxruntime, an NPU's compiler) recogni
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import onnx
 from onnx import helper
 
-from compress.calibrate import QuantParams, Range, affine, calibrate
+from compress.calibrate import QuantParams, Range, affine, calibrate, refine
+from compress.correct import correct_bias
 from converter.model import (
     Model,
     attribute,
@@ -41,12 +43,19 @@ _ACTIVATION = frozenset({"Relu", "Clip"})
 
 @dataclass(frozen=True, slots=True)
 class Quantize:
-    """Parameters of the step. `activation` None takes the target's own; `samples` bounds the calibration."""
+    """Parameters of the step.
+
+    `activation` None takes the target's own type. `calibrator` is "minmax", "percentile", "mse" or "entropy"; with
+    "minmax", `momentum` above 0 takes a moving average. `bias_correction`: see `compress.correct`. `samples` bounds
+    the calibration.
+    """
 
     activation: str | None = None
     per_channel: bool = True
     weight_bits: int = 8
     momentum: float = 0.0
+    calibrator: str = "minmax"
+    bias_correction: bool = True
     samples: int = 200
 
 
@@ -74,6 +83,11 @@ def quantize(
         raise ModelError("nothing to quantise: the model has no Conv, Gemm or MatMul with constant weights")
     observed = sorted(set(plan.tensors.values()))
     ranges = calibrate(result, observed, samples[: chosen.samples], chosen.momentum)
+    if chosen.calibrator != "minmax":
+        ranges = refine(result, ranges, samples[: chosen.samples], chosen.calibrator)
+    if chosen.bias_correction:
+        layers = [node for node in plan.nodes.values() if node.op_type in WEIGHTED]
+        correct_bias(result, layers, samples[: chosen.samples], partial(_restored, options=chosen))
     kind = chosen.activation or activation
     params = {
         name: affine(_limited(plan, name, ranges[source]), kind) for name, source in plan.tensors.items()
@@ -234,6 +248,15 @@ def _quantize_weight(
         nodes.append(
             _quantize_bias(graph, node, known[node.input[2]], np.broadcast_to(step, weight.shape[axis]))
         )
+
+
+def _restored(node: onnx.NodeProto, weight: Array, options: Quantize) -> Array:
+    """The weight as the quantised model has it, in float32."""
+    axis = _channel_axis(node, weight)
+    scale, integers = symmetric(weight, axis if options.per_channel else None, options.weight_bits)
+    shape = [1] * weight.ndim
+    shape[axis] = -1
+    return integers * scale.reshape(shape if scale.ndim else ())
 
 
 def _quantize_bias(graph: onnx.GraphProto, node: onnx.NodeProto, bias: Array, step: Array) -> onnx.NodeProto:

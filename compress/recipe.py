@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from compress.prune import Prune
 from compress.quantize import Quantize
 from edge_runtime.errors import ModelError
 from edge_runtime.files import existing
@@ -24,8 +25,8 @@ class Optimize:
     """Constant folding and vertical fusion (`converter.optimize`); it has no parameters."""
 
 
-Step = Optimize | Quantize
-STEPS: Mapping[str, type[Optimize] | type[Quantize]] = {"optimize": Optimize, "quantize": Quantize}
+Step = Optimize | Prune | Quantize
+STEPS: Mapping[str, type[Step]] = {"optimize": Optimize, "prune": Prune, "quantize": Quantize}
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def convert(
         input_names: names of the inputs; empty keeps the source's.
         output_names: names of the outputs; empty keeps the source's.
         opset: ONNX opset version.
-        dynamic_batch: let axis 0 of the inputs vary.
+        dynamic_batch: let axis 0 of the inputs vary, unless the source's own code fixes it to that of `example`.
         trainable: keep what training needs: batch normalisation, and every weight under its own name.
         tolerance: largest difference from the source that is accepted, relative to outputs larger than 1.
 

@@ -140,7 +140,9 @@ def test_pickles_are_not_read(desk, capsys):
 
 
 def test_too_little_agreement_leaves_nothing(desk, capsys):
-    Path("rough.toml").write_text('[[step]]\nname = "quantize"\nweight_bits = 2\nper_channel = false\n')
+    Path("rough.toml").write_text(
+        '[[step]]\nname = "quantize"\nweight_bits = 2\nper_channel = false\nbias_correction = false\n'
+    )
     refused(
         [*COMPRESS, "--recipe", "rough.toml", "--min-agreement", "0.5"], capsys, "agrees with the original"
     )

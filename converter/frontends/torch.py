@@ -65,7 +65,7 @@ def to_onnx(
         example: the module's arguments, tensors or arrays; a program brings its own.
         names: of the inputs and of the outputs; empty for the source's own.
         opset: ONNX opset version.
-        dynamic: let axis 0 of every input vary.
+        dynamic: let axis 0 of every input vary, unless the source's own code fixes it.
         trainable: do not let the exporter fuse layers or merge equal weights.
 
     Raises:
@@ -101,7 +101,10 @@ def _program(torch: ModuleType, module: Any, given: tuple[Any, ...], dynamic: bo
     doubled = tuple(t.repeat(2, *[1] * (t.dim() - 1)) if t.dim() and t.shape[0] == 1 else t for t in given)
     batch = torch.export.Dim("n")
     shapes = tuple({0: batch} if t.dim() else None for t in doubled)
-    return torch.export.export(module.eval(), doubled, dynamic_shapes=shapes)
+    try:
+        return torch.export.export(module.eval(), doubled, dynamic_shapes=shapes)
+    except Exception:  # noqa: BLE001  (many kinds: the model's own code, such as len(x), makes the batch a constant)
+        return torch.export.export(module.eval(), given)
 
 
 def runner(source: Any, names: Sequence[str]) -> Run:

@@ -50,7 +50,7 @@ def test_a_recipe_decides_the_steps(tmp_path):
 
 
 def test_too_little_agreement_is_refused(tmp_path):
-    rough = Recipe((Quantize(weight_bits=2, per_channel=False),))
+    rough = Recipe((Quantize(weight_bits=2, per_channel=False, bias_correction=False),))
     with pytest.raises(ModelError, match="agrees with the original on"):
         compress(cnn(3), DATA, tmp_path / "m.bundle", recipe=rough, min_agreement=0.5, emulate=False)
     assert not list(tmp_path.iterdir())

@@ -142,3 +142,31 @@ def test_moving_average_forgets_an_outlier():
     smooth = calibrate(cnn(), ["images"], x, momentum=0.5)["images"]
     assert plain.high == 1000
     assert smooth.high < 10
+
+
+def test_bias_correction_keeps_the_mean_of_every_channel():
+    """Coarse weights shift the mean of the first layer's channels; its corrected bias takes that back."""
+    model = build(
+        HEADER + " m (float[n, 4, 6, 6] x) => (float[n, 8, 6, 6] y) <float[8, 4, 1, 1] w, float[8] b>"
+        "{ y = Conv(x, w, b) }"
+    )
+    x = np.random.default_rng(0).standard_normal((64, 4, 6, 6)).astype(np.float32) + 1.5
+    reference = run(model, x).mean(axis=(0, 2, 3))
+    shifts = [
+        np.abs(
+            run(quantize(model, x, Quantize(weight_bits=3, bias_correction=on)), x).mean(axis=(0, 2, 3))
+            - reference
+        )
+        for on in (False, True)
+    ]
+    assert shifts[1].max() < 0.02 < shifts[0].max()
+
+
+@pytest.mark.parametrize("calibrator", ["percentile", "entropy"])
+def test_calibrators_leave_out_rare_values(calibrator):
+    model = optimize(cnn())
+    x = X.copy()
+    x[0, 0, 0, 0] = 1000.0
+    plain = np.abs(run(quantize(model, x), X) - run(model)).max()
+    better = np.abs(run(quantize(model, x, Quantize(calibrator=calibrator)), X) - run(model)).max()
+    assert better < plain
