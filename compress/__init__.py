@@ -1,5 +1,6 @@
 """From a float model to the best one for a target: steps, recipes, and the check of what they did."""
 
+from compress.cluster import Cluster, cluster
 from compress.compress import Compressed, compress
 from compress.fidelity import Fidelity
 from compress.prune import Prune, prune
@@ -7,12 +8,14 @@ from compress.quantize import Quantize, quantize
 from compress.recipe import Optimize, Recipe
 
 __all__ = [
+    "Cluster",
     "Compressed",
     "Fidelity",
     "Optimize",
     "Prune",
     "Quantize",
     "Recipe",
+    "cluster",
     "compress",
     "prune",
     "quantize",

@@ -32,6 +32,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", help="the bundle (default: MODEL-TARGET.bundle); a folder without suffix"
     )
     parser.add_argument("--report", help="the HTML page (default: report.html beside the bundle)")
+    parser.add_argument("--coded", action="store_true", help="store the weights entropy-coded: smaller")
     parser.add_argument(
         "--no-emulate", action="store_true", help="do not count instructions on the emulated target"
     )
@@ -63,6 +64,7 @@ def _run(args: argparse.Namespace) -> None:
         preprocess=preprocess,
         labels=[label for label in labels if label],
         min_agreement=args.min_agreement,
+        coded=args.coded,
         emulate=not args.no_emulate,
     )
     page = report.write(result, test or samples, args.report or out.parent / "report.html")

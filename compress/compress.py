@@ -8,19 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+from onnx import numpy_helper
 
 from compress import fidelity
+from compress.cluster import Cluster, cluster
 from compress.prune import Prune, prune
 from compress.quantize import Quantize, quantize
 from compress.recipe import Recipe
 from converter.model import Model, load, save, to_bytes
 from converter.optimize import optimize
+from converter.trainable import tensor_data
 from edge_runtime import data, emulator, profile
 from edge_runtime.bundle import Bundle, Manifest, Preprocess, pack
 from edge_runtime.console import say
 from edge_runtime.errors import ModelError
 from edge_runtime.profile import Latency
 from edge_runtime.session import Session
+from edge_runtime.storage import SUFFIX, code
 from edge_runtime.target import Target
 from edge_runtime.tensors import Array
 
@@ -76,6 +80,7 @@ def compress(
     preprocess: Preprocess | None = None,
     labels: Sequence[str] = (),
     min_agreement: float = 0.8,
+    coded: bool = False,
     emulate: bool = True,
     rounds: int = 20,
 ) -> Compressed:
@@ -91,6 +96,7 @@ def compress(
         preprocess: how pictures become the model's input; goes into the manifest.
         labels: names of the classes; go into the manifest.
         min_agreement: smallest share of samples on which both models must agree.
+        coded: store the weights entropy-coded, to be decoded when the bundle is opened.
         emulate: count guest instructions on the emulated target, where it can be emulated here.
         rounds: timed calls of each model, on one thread.
 
@@ -118,7 +124,7 @@ def compress(
     manifest = Manifest(
         Path(out).stem, device.name, *signature, preprocess, tuple(labels), steps.to_json(), metrics
     )
-    bundle = pack(out, manifest, {"infer.onnx": to_bytes(result)})
+    bundle = pack(out, manifest, _files(to_bytes(result), coded))
     before, after = _measure([source, result], bundle, counts, rounds)
     return Compressed(bundle, source, result, before, after, found, outputs)
 
@@ -129,6 +135,17 @@ def _measure(
     packed = bundle.path.stat().st_size if bundle.path.is_file() else bundle.size
     columns = zip((len(to_bytes(models[0])), packed), _latencies(models, rounds), counts, strict=True)
     return [Measured(*each) for each in columns]
+
+
+def _files(graph: bytes, coded: bool) -> dict[str, bytes]:
+    if not coded:
+        return {"infer.onnx": graph}
+    sizes = {
+        tensor.name: numpy_helper.to_array(tensor).itemsize
+        for tensor in onnx.load_from_string(graph).graph.initializer
+    }
+    places = [(offset, length, sizes[name]) for name, (offset, length) in tensor_data(graph).items()]
+    return {f"infer.onnx{SUFFIX}": code(graph, places)}
 
 
 def _check(original: Session, candidate: Session, samples: data.Samples) -> tuple[Array, Array]:
@@ -159,6 +176,8 @@ def apply(model: onnx.ModelProto, samples: Array, recipe: Recipe, target: Target
     """
     for step in recipe.steps:
         match step:
+            case Cluster():
+                model = cluster(model, step)
             case Prune():
                 model = prune(model, step)
             case Quantize():

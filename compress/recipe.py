@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from compress.cluster import Cluster
 from compress.prune import Prune
 from compress.quantize import Quantize
 from edge_runtime.errors import ModelError
@@ -25,8 +26,13 @@ class Optimize:
     """Constant folding and vertical fusion (`converter.optimize`); it has no parameters."""
 
 
-Step = Optimize | Prune | Quantize
-STEPS: Mapping[str, type[Step]] = {"optimize": Optimize, "prune": Prune, "quantize": Quantize}
+Step = Optimize | Prune | Cluster | Quantize
+STEPS: Mapping[str, type[Step]] = {
+    "optimize": Optimize,
+    "prune": Prune,
+    "cluster": Cluster,
+    "quantize": Quantize,
+}
 
 
 @dataclass(frozen=True, slots=True)

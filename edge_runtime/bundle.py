@@ -6,6 +6,7 @@ Layout (schema 1)::
     infer.onnx       the inference graph
     train.onnx       the training step, when the model can learn on the device
     params.npz       the initial weights of the training step
+    NAME.coded       any of these, coded without loss by `edge_runtime.storage`
 
 The same content gives the same bytes: entries are sorted, stored without compression and carry a fixed date, so a
 bundle can be memory-mapped, compared and signed. What changes from run to run (a latency) is not in the manifest.
@@ -23,6 +24,7 @@ from typing import Any
 
 from edge_runtime.errors import BundleError
 from edge_runtime.files import atomic, existing
+from edge_runtime.storage import SUFFIX, restore
 from edge_runtime.tensors import TensorSpec
 
 SCHEMA = 1
@@ -137,17 +139,20 @@ class Bundle:
         return cls(where, manifest, {name: found[name] for name in manifest.files})
 
     def read(self, name: str) -> bytes:
-        """The content of one file of the bundle.
+        """The content of one file of the bundle; one that is stored coded is decoded.
 
         Raises:
             BundleError: the bundle has no such file.
+            TransferError: the coded content is damaged.
         """
+        if name + SUFFIX in self._files:
+            return restore(self._files[name + SUFFIX])
         if name not in self._files:
             raise BundleError(f"{self.path}: has no {name}; it holds {', '.join(sorted(self._files))}")
         return self._files[name]
 
     def __contains__(self, name: str) -> bool:
-        return name in self._files
+        return name in self._files or name + SUFFIX in self._files
 
     @property
     def size(self) -> int:

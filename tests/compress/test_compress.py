@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from compress import Quantize, Recipe, compress, report
+from compress import Cluster, Optimize, Quantize, Recipe, compress, report
 from compress.fidelity import compare
 from edge_runtime import Bundle, ModelError, Samples, Session
 from edge_runtime.__main__ import main
@@ -101,3 +101,16 @@ def test_layer_quality_is_that_of_eight_bits():
     quality = report.layer_quality(source, quantize(source, DATA.x))
     assert len(quality) == 3
     assert all(30 < db < 70 for _, db in quality)
+
+
+def test_a_coded_bundle_is_smaller_and_the_same_model(tmp_path):
+    recipe = Recipe((Optimize(), Cluster(3), Quantize()))
+    plain, coded = (
+        compress(cnn(), DATA, tmp_path / f"{on}.bundle", recipe=recipe, coded=on, emulate=False, rounds=1)
+        for on in (False, True)
+    )
+    assert Bundle.open(tmp_path / "True.bundle").read("infer.onnx") == plain.bundle.read("infer.onnx")
+    assert "infer.onnx" in coded.bundle
+    assert coded.after.size < plain.after.size
+    again = Session(Bundle.open(tmp_path / "True.bundle")).run({"images": DATA.x})["logits"]
+    np.testing.assert_allclose(again, plain.outputs[1], atol=1e-6)
