@@ -6,6 +6,7 @@ from compress.fidelity import Fidelity
 from compress.prune import Prune, prune
 from compress.quantize import Quantize, quantize
 from compress.recipe import Optimize, Recipe
+from compress.sparsify import Sparsify
 
 __all__ = [
     "Cluster",
@@ -15,6 +16,7 @@ __all__ = [
     "Prune",
     "Quantize",
     "Recipe",
+    "Sparsify",
     "cluster",
     "compress",
     "prune",

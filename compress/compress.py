@@ -15,6 +15,7 @@ from compress.cluster import Cluster, cluster
 from compress.prune import Prune, prune
 from compress.quantize import Quantize, quantize
 from compress.recipe import Recipe
+from compress.sparsify import Sparsify, sparsify
 from converter.model import Model, load, save, to_bytes
 from converter.optimize import optimize
 from converter.trainable import tensor_data
@@ -124,7 +125,7 @@ def compress(
     manifest = Manifest(
         Path(out).stem, device.name, *signature, preprocess, tuple(labels), steps.to_json(), metrics
     )
-    bundle = pack(out, manifest, _files(to_bytes(result), coded))
+    bundle = pack(out, manifest, stored(to_bytes(result), coded=coded))
     before, after = _measure([source, result], bundle, counts, rounds)
     return Compressed(bundle, source, result, before, after, found, outputs)
 
@@ -137,7 +138,8 @@ def _measure(
     return [Measured(*each) for each in columns]
 
 
-def _files(graph: bytes, coded: bool) -> dict[str, bytes]:
+def stored(graph: bytes, *, coded: bool) -> dict[str, bytes]:
+    """The files of a bundle that hold a serialised graph: as it is, or coded without loss."""
     if not coded:
         return {"infer.onnx": graph}
     sizes = {
@@ -180,6 +182,8 @@ def apply(model: onnx.ModelProto, samples: Array, recipe: Recipe, target: Target
                 model = cluster(model, step)
             case Prune():
                 model = prune(model, step)
+            case Sparsify():
+                model = sparsify(model, step)
             case Quantize():
                 model = quantize(model, samples, step, target.activation)
             case _:

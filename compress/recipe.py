@@ -11,12 +11,13 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from compress.cluster import Cluster
 from compress.prune import Prune
 from compress.quantize import Quantize
+from compress.sparsify import Sparsify
 from edge_runtime.errors import ModelError
 from edge_runtime.files import existing
 
@@ -26,10 +27,11 @@ class Optimize:
     """Constant folding and vertical fusion (`converter.optimize`); it has no parameters."""
 
 
-Step = Optimize | Prune | Cluster | Quantize
+Step = Optimize | Prune | Sparsify | Cluster | Quantize
 STEPS: Mapping[str, type[Step]] = {
     "optimize": Optimize,
     "prune": Prune,
+    "sparsify": Sparsify,
     "cluster": Cluster,
     "quantize": Quantize,
 }
@@ -88,7 +90,7 @@ def _step(table: dict[str, Any], where: str) -> Step:
         if key not in known:
             raise ModelError(f"{where}: '{name}' has no parameter '{key}'{_near(key, known)}")
         default = known[key].default
-        if default is not None and type(value) is not type(default):
+        if default not in (None, MISSING) and type(value) is not type(default):
             raise ModelError(
                 f"{where}: {key} is {value!r}; expected {type(default).__name__}, such as {default!r}"
             )

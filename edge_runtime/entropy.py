@@ -17,6 +17,7 @@ from edge_runtime.errors import TransferError
 
 _BITS = 14
 _TOTAL = 1 << _BITS
+_MOST = 1 << 28  # symbols: more than any tensor that a device holds; a damaged header must not fill its memory
 _LOW = np.uint64(1 << 16)  # a state stays between this and 2**32
 _HEADER = struct.Struct("<IHH")
 _WORD = np.uint64(16)
@@ -35,7 +36,7 @@ def encode(symbols: Symbols) -> bytes:
         return _HEADER.pack(0, 0, 0)
     if flat.min() < 0 or flat.max() >= _TOTAL:
         raise ValueError(f"symbols run from {flat.min()} to {flat.max()}; 0 to {_TOTAL - 1} can be coded")
-    lanes = int(np.clip(flat.size // 256, 1, 4096))
+    lanes = int(np.clip(flat.size // 2048, 1, 1024))  # a state takes four bytes
     frequencies = _frequencies(np.bincount(flat))
     states, words = _write(flat, lanes, frequencies)
     head = _HEADER.pack(flat.size, lanes, len(frequencies))
@@ -56,8 +57,8 @@ def decode(content: bytes) -> NDArray[np.int64]:
         place = _HEADER.size + 2 * alphabet
         states = np.frombuffer(content, "<u4", lanes, place).astype(np.uint64)
         words = np.frombuffer(content, "<u2", -1, place + 4 * lanes).astype(np.uint64)
-        if frequencies.sum() != _TOTAL or not lanes:
-            raise ValueError("the frequencies do not sum up")
+        if frequencies.sum() != _TOTAL or not lanes or count > _MOST:
+            raise ValueError("its header makes no sense")
         return _read(count, frequencies, states, words)
     except (struct.error, ValueError, IndexError) as error:
         raise TransferError(f"entropy-coded data is cut short or damaged: {error}") from error
