@@ -15,7 +15,7 @@ import onnx
 
 from compress.channel_rules import analyse
 from compress.channels import Channels, Labels
-from converter.model import Model, attribute, copy, load, set_constant
+from converter.model import Model, attribute, constants, copy, load, prune_unused, set_constant
 from converter.optimize import optimize
 from edge_runtime.errors import ModelError
 from edge_runtime.tensors import Array
@@ -50,6 +50,7 @@ def prune(model: Model, options: Prune | None = None) -> onnx.ModelProto:
     if not 0 < chosen.amount < 1 or not 0 < chosen.most <= 1 or chosen.multiple < 1:
         raise ModelError(f"{chosen}: amount and most are shares between 0 and 1, multiple is at least 1")
     source = optimize(load(model), trainable=True)
+    _fold_transposes(source.graph)
     channels = analyse(source)
     units = Units.of(source, channels)
     if not len(units.roots):
@@ -57,6 +58,16 @@ def prune(model: Model, options: Prune | None = None) -> onnx.ModelProto:
     goal = (1 - chosen.amount) * cost(source, channels, np.zeros(0, np.int64))
     removed = _select(source, channels, units, chosen, goal)
     return remove(source, channels, removed)
+
+
+def _fold_transposes(graph: onnx.GraphProto) -> None:
+    """Put transposed weights into constants of their own, so that a product's weight is one."""
+    known = constants(graph)
+    for node in [node for node in graph.node if node.op_type == "Transpose" and node.input[0] in known]:
+        value = known[node.input[0]]
+        set_constant(graph, node.output[0], value.transpose(attribute(node, "perm", range(value.ndim)[::-1])))
+        graph.node.remove(node)
+    prune_unused(graph)
 
 
 @dataclass(frozen=True, slots=True)

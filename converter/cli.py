@@ -6,13 +6,16 @@ import re
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from converter.convert import OPSET, convert
 from converter.model import save
+from edge_runtime.bundle import Bundle
 from edge_runtime.command import Command
 from edge_runtime.console import megabytes, say
 from edge_runtime.data import parse_preprocess
 from edge_runtime.errors import InputError
+from edge_runtime.program import Roles
 from edge_runtime.tensors import Array
 
 
@@ -27,18 +30,30 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--opset", type=int, default=OPSET, help=f"ONNX opset (default {OPSET})")
     parser.add_argument("--fixed-batch", action="store_true", help="keep the example's batch length")
     parser.add_argument("--train", action="store_true", help="make a bundle that can learn on a device")
-    parser.add_argument(
-        "--loss", default="cross_entropy", help="with --train: the loss (default cross_entropy)"
-    )
-    parser.add_argument("--optimizer", default="sgd", help="with --train: the optimiser (default sgd)")
-    parser.add_argument(
-        "--momentum", type=float, default=0.0, help="with --train: momentum of sgd (default 0)"
-    )
+    _training_arguments(parser)
     parser.add_argument("--target", default="rpi4", help="with --train: the device (default rpi4)")
     parser.add_argument(
         "--preprocess", help="with --train, for pictures: resize=256,crop=224,mean=127,std=128"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+
+def _training_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--loss", default="cross_entropy", help="with --train: the loss (default cross_entropy)")
+    add(
+        "--optimizer",
+        default="sgd",
+        help="with --train: sgd, nesterov, adagrad, rmsprop, adam, adamw or lamb",
+    )
+    add("--momentum", type=float, default=0.0, help="with --train: momentum of sgd, nesterov and rmsprop")
+    add("--weight-decay", type=float, default=0.0, help="with --train: L2, added to the gradients")
+    add("--clip-norm", type=float, default=0.0, help="with --train: limit of the gradients' global norm")
+    add("--batch", type=int, default=32, help="with --train: samples a step, for --max-memory (default 32)")
+    add(
+        "--max-memory",
+        help="with --train: memory that training may take, such as 150MB, the runtime included",
+    )
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -63,9 +78,15 @@ def _run(args: argparse.Namespace) -> None:
             loss=args.loss,
             optimizer=args.optimizer,
             momentum=args.momentum,
+            weight_decay=args.weight_decay,
+            clip_norm=args.clip_norm,
+            max_memory=_memory(args.max_memory) if args.max_memory else 0,
+            batch_size=args.batch,
             preprocess=parse_preprocess(args.preprocess) if args.preprocess else None,
         )
         size = bundle.size
+        if args.max_memory:
+            _say_plan(bundle, args.batch)
     else:
         size = save(model, args.output).stat().st_size
     if args.json:
@@ -73,6 +94,24 @@ def _run(args: argparse.Namespace) -> None:
         return
     say(f"largest difference from the source: {difference}")
     print(f"{args.output}  {megabytes(size)}")
+
+
+def _say_plan(bundle: Bundle, batch: int) -> None:
+    """How a step was made to fit."""
+    name = "train.onnx" if "train.onnx" in bundle else "gradient.onnx"
+    metadata = onnx.load_from_string(bundle.read(name)).metadata_props
+    roles = Roles.read({entry.key: entry.value for entry in metadata}, name)
+    parts = f"in micro-batches of {roles.micro_batch}" if roles.micro_batch else "whole"
+    say(f"training {batch} samples a step, {parts}, is planned to take {megabytes(roles.planned_bytes)}")
+
+
+def _memory(text: str) -> int:
+    from converter.memory import parse_size
+
+    try:
+        return parse_size(text)
+    except InputError as error:
+        raise InputError(f"--max-memory {error}") from error
 
 
 def _example(text: str) -> Array:

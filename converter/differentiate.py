@@ -3,51 +3,77 @@
 Only standard ONNX operators are used. The graph describes itself to the device's `Trainer`, in its metadata
 under "littoral.training"::
 
-    {"data": ["x"], "labels": "labels", "loss": "loss", "kind": "cross_entropy", "learning_rate": "lr",
-     "parameters": {"fc.weight": "fc.weight.new", ...}, "state": {"fc.weight.momentum": ...}}
+    {"data": ["x"], "labels": "labels", "extra": [], "loss": "loss", "kind": "cross_entropy", "classes": 10,
+     "learning_rate": "lr", "parameters": {"fc.weight": "fc.weight.new", ...},
+     "state": {"fc.weight.momentum": ...}, "in_place": ["fc.weight.momentum", ...]}
 
 `parameters` are the tensors of the inference model that a step replaces (weights, and the running statistics
 of batch normalisation), `state` is what the optimiser keeps; both map an input to its new value's output.
+`in_place` are those whose new value may be written over the old one: everything that reads the old one is
+finished by then.
+
+In two parts, a step is a gradient graph, run for each micro-batch, and an update graph. Then "gradients" maps
+each weight to its gradient's output, "buffers" to the input that the gradient is added to, and "share" names
+the input that the micro-batch's loss and gradient are multiplied by.
 """
 
-import difflib
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import onnx
 from onnx import helper
 
-from converter.autodiff import Graph, Shape, Value, backward, infer_shapes, prune, record, weight_names
+from converter.autodiff import Graph, Shape, Value, backward, prune, record
 from converter.autodiff.canonical import canonical
-from converter.autodiff.losses import LOSSES
-from converter.autodiff.optimizers import Optimizer, State, make
+from converter.autodiff.losses import Loss, Written, loss_named
+from converter.autodiff.optimizers import Optimizer, State, Treatment, optimizer_named
+from converter.autodiff.order import in_place, recomputed, weights_first, without_copies
+from converter.parameters import logits, start
 from edge_runtime.errors import ModelError
 from edge_runtime.trainer import METADATA
 
-__all__ = ["METADATA", "differentiate", "evaluation_graph"]
+__all__ = ["METADATA", "differentiate", "evaluation_graph", "loss_graph", "update_graph"]
 
 
 def differentiate(
     model: onnx.ModelProto,
     *,
-    loss: str = "cross_entropy",
-    optimizer: str = "sgd",
+    loss: str | Loss = "cross_entropy",
+    optimizer: str | Optimizer = "sgd",
     momentum: float = 0.0,
     weight_decay: float = 0.0,
+    l1: float = 0.0,
+    clip_norm: float = 0.0,
+    clip_value: float = 0.0,
     trainable: Collection[str] | None = None,
+    penalty: bool = False,
+    recompute: bool = False,
+    accumulate: bool = False,
 ) -> onnx.ModelProto:
     """Compile an inference graph into a training step.
 
     Args:
         model: one data input, whose first axis is the batch, and one output. The batch may differ from call to
-            call, even where `model` fixes it. A final Softmax is taken as part of cross_entropy.
-        loss: "cross_entropy" (labels: int64[n], output: float[n, classes]) or "mse" (labels like the output).
-        optimizer: "sgd" or "adam".
-        momentum: of sgd; 0 keeps no state.
-        weight_decay: added to each gradient, times the weight.
+            call, even where `model` fixes it. A final Softmax (Sigmoid) is taken as part of (binary) cross-entropy.
+        loss: one of `converter.autodiff.losses`, or its name: "cross_entropy" (labels: int64[n], output:
+            float[n, classes]), "binary_cross_entropy", "mse", "mae", "huber" (labels like the output),
+            "distillation", "triplet", "contrastive".
+        optimizer: one of `converter.autodiff.optimizers`, or its name: "sgd", "nesterov", "adagrad", "rmsprop",
+            "adam", "adamw", "lamb"; or "none", whose graph gives the loss and the gradients and updates nothing.
+        momentum: of sgd, nesterov and rmsprop; 0 keeps no state.
+        weight_decay: added to each gradient, times the weight (L2).
+        l1: added to each gradient, times the weight's sign.
+        clip_norm: the global norm to which the gradients are limited; 0 does not.
+        clip_value: the size to which each element of the gradients is limited; 0 does not.
         trainable: names of the initializers to train; None trains every constant of several elements that
             feeds a layer. The others stay constants, and a step is faster for it. Batch normalisation with both
             weights frozen keeps its running statistics.
+        penalty: add penalty/2·Σ importance·(w - anchor)² to the loss (elastic weight consolidation, Kirkpatrick
+            et al. 2017), with further inputs "penalty", and "NAME.importance" and "NAME.anchor" of each weight.
+        recompute: compute cheap operators again in the backward pass, rather than keep their results.
+        accumulate: with optimizer "none", add the gradients to buffers: see above.
 
     Returns:
         A graph from data, labels, learning rate, parameters and state to loss, parameters and state.
@@ -56,39 +82,63 @@ def differentiate(
         ModelError: an operator between the weights and the loss has no gradient rule, a name in `trainable` is
             unknown, or the loss, optimiser or shape of the model does not fit.
     """
+    treatment = Treatment(clip_value, clip_norm, weight_decay, l1)
+    solver = None if optimizer == "none" else optimizer_named(optimizer, momentum)
+    if accumulate and solver:
+        raise ModelError("accumulate gives gradients, which update_graph applies: it needs optimizer='none'")
     forward = canonical(model)
-    solver = _optimizer(optimizer, momentum)
-    g, weights = _start(forward, trainable)
-    data, output = forward.graph.input[0], _logits(forward, loss)
-    labels, lr = g.value(g.fresh("labels")), g.value(g.fresh("lr"))
-    tape = record(g, forward.graph.node, weights)
-    found = LOSSES[loss](g, g.value(output), labels)
-    gradients = backward(g, tape, {output: found.gradient}, weights)
-    parameters, state = _update(g, weights, gradients, solver, lr, weight_decay)
-    names = _name_outputs(
-        g, {"loss": found.value, **{f"{k}.new": v for k, v in (parameters | state.updated).items()}}
-    )
-    roles = {
-        "data": [data.name],
-        "labels": labels.name,
-        "loss": names["loss"],
-        "kind": loss,
-        "learning_rate": lr.name,
-        "parameters": {name: names[f"{name}.new"] for name in parameters},
-        "state": {name: names[f"{name}.new"] for name in state.updated},
-    }
-    shapes = {name: g.shapes[name] for name in parameters} | state.shapes
-    inputs = [
-        data,
-        helper.make_tensor_value_info(labels.name, found.labels_type, found.labels_shape),
-        *_infos(g, {lr.name: (), **shapes}),
-    ]
-    outputs = _infos(g, {names["loss"]: (), **{names[f"{k}.new"]: shape for k, shape in shapes.items()}})
-    return _assemble(g, forward, "training step", inputs, outputs, roles)
+    chosen = loss_named(loss)
+    g, weights = start(forward, trainable)
+    made = _Made(g, weights)
+    value = _forward_and_backward(made, forward, chosen, penalty=penalty)
+    if solver is None:
+        _give(made, value, accumulate=accumulate)
+    else:
+        made.roles["loss"] = made.output("loss", value)
+        _update(made, solver, treatment)
+    return made.assemble(forward, "training step" if solver else "gradients", recompute=recompute)
+
+
+def update_graph(
+    model: onnx.ModelProto,
+    *,
+    optimizer: str | Optimizer = "sgd",
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    l1: float = 0.0,
+    clip_norm: float = 0.0,
+    clip_value: float = 0.0,
+    trainable: Collection[str] | None = None,
+) -> onnx.ModelProto:
+    """The second part of a step: from learning rate, weights, gradients and state to weights and state.
+
+    Args:
+        model: as for `differentiate`, as are all the others.
+        optimizer: which; not "none".
+        momentum: of sgd, nesterov and rmsprop.
+        weight_decay: L2.
+        l1: L1.
+        clip_norm: of the gradients together.
+        clip_value: of each element.
+        trainable: the weights.
+
+    Raises:
+        ModelError: as `differentiate`, except that no gradient rules are needed.
+    """
+    treatment = Treatment(clip_value, clip_norm, weight_decay, l1)
+    forward = canonical(model)
+    g, weights = start(forward, trainable)
+    made = _Made(g, weights)
+    for name in weights:
+        buffer = g.fresh(f"{name}.gradient")
+        made.gradients[name] = made.input(buffer, g.shapes[name])
+    made.roles["buffers"] = {name: value.name for name, value in made.gradients.items()}
+    _update(made, optimizer_named(optimizer, momentum), treatment)
+    return made.assemble(forward, "update")
 
 
 def evaluation_graph(
-    model: onnx.ModelProto, trainable: Collection[str] | None = None, *, loss: str = "cross_entropy"
+    model: onnx.ModelProto, trainable: Collection[str] | None = None, *, loss: str | Loss = "cross_entropy"
 ) -> onnx.ModelProto:
     """The inference graph with its parameters as inputs, so that it runs with the current ones.
 
@@ -104,114 +154,196 @@ def evaluation_graph(
         ModelError: as for `differentiate`, except that no gradient rules are needed.
     """
     forward = canonical(model)
-    g, weights = _start(forward, trainable)
+    g, weights = start(forward, trainable)
     record(g, forward.graph.node, weights)  # for the running statistics that training would replace
     parameters = [*weights, *(name for name in g.replaced if name in g.constants)]
     g.nodes[:] = forward.graph.node
-    output = _logits(forward, loss)
-    inputs = [forward.graph.input[0], *_infos(g, {name: g.shapes[name] for name in parameters})]
-    return _assemble(g, forward, "evaluation", inputs, _infos(g, {output: g.shapes[output]}), {})
+    made = _Made(g, weights)
+    made.inputs.append(forward.graph.input[0])
+    for name in parameters:
+        made.input(name, g.shapes[name])
+    output = logits(forward, loss_named(loss))
+    made.outputs.append(helper.make_tensor_value_info(output, g.elem_type, g.shapes[output]))
+    return made.assemble(forward, "evaluation")
 
 
-def _start(forward: onnx.ModelProto, trainable: Collection[str] | None) -> tuple[Graph, list[str]]:
-    """A graph that knows the forward model's shapes and constants, and the names of the weights to train."""
-    graph = forward.graph
-    dtype = helper.tensor_dtype_to_np_dtype(graph.output[0].type.tensor_type.elem_type)
-    if dtype.name not in ("float32", "float64"):
-        raise ModelError(
-            f"output '{graph.output[0].name}' is {dtype.name}; training needs a float32 or float64 model"
+def loss_graph(model: onnx.ModelProto, *, loss: str | Loss = "cross_entropy") -> onnx.ModelProto:
+    """The loss alone: from the evaluation graph's output, labels and what else it takes, to a scalar.
+
+    Args:
+        model: as for `differentiate`.
+        loss: as for `differentiate`.
+
+    Raises:
+        ModelError: the loss does not fit the model's output.
+    """
+    forward = canonical(model)
+    g, _ = start(forward, None, needed=False)
+    chosen = loss_named(loss)
+    made = _Made(g, [])
+    output = logits(forward, chosen)
+    made.inputs.append(helper.make_tensor_value_info(output, g.elem_type, g.shapes[output]))
+    made.output("loss", _write_loss(made, chosen, g.value(output)).value)
+    made.roles.clear()
+    return made.assemble(forward, "loss")
+
+
+@dataclass(slots=True)
+class _Made:
+    """A graph under way, with its signature and what the metadata will say of it."""
+
+    g: Graph
+    weights: Sequence[str]
+    inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
+    outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
+    roles: dict[str, Any] = field(default_factory=dict)
+    gradients: dict[str, Value] = field(default_factory=dict)
+    boundary: int = 0
+    """How many of the nodes belong to the forward pass."""
+
+    def input(self, name: str, shape: Shape, elem_type: int | None = None) -> Value:
+        """Declare an input."""
+        self.g.shapes.setdefault(name, shape)
+        self.inputs.append(helper.make_tensor_value_info(name, elem_type or self.g.elem_type, shape))
+        return self.g.value(name)
+
+    def output(self, wanted: str, value: Value, shape: Shape = ()) -> str:
+        """Declare an output, and give it a name of its own: one value may not be two outputs."""
+        name = self.g.fresh(wanted)
+        self.g.nodes.append(helper.make_node("Identity", [value.name], [name]))
+        self.outputs.append(helper.make_tensor_value_info(name, self.g.elem_type, shape))
+        return name
+
+    def replace(self, values: Mapping[str, Value], role: str = "parameters") -> None:
+        """Declare new values of tensors that are inputs of the same shape."""
+        table = self.roles.setdefault(role, {})
+        for name, value in values.items():
+            shape = self.g.shapes[name]
+            self.input(name, shape)
+            table[name] = self.output(f"{name}.new", value, shape)
+
+    def assemble(self, forward: onnx.ModelProto, what: str, *, recompute: bool = False) -> onnx.ModelProto:
+        """The model, its nodes those that an output needs."""
+        g = self.g
+        results = [value.name for value in self.outputs]
+        nodes, _ = prune(g.nodes, results)
+        if recompute:
+            nodes = recomputed(g, nodes, {id(node) for node in g.nodes[: self.boundary]}, self._data())
+        nodes, used = prune(without_copies(weights_first(nodes, self._data())), results)
+        given = {value.name for value in self.inputs}
+        constants = [tensor for name, tensor in g.constants.items() if name in used and name not in given]
+        graph = helper.make_graph(
+            nodes, f"{forward.graph.name} {what}".strip(), self.inputs, self.outputs, constants
         )
-    shapes = infer_shapes(forward)
-    taken = [*shapes, *(name for node in graph.node for name in [*node.input, *node.output])]
-    g = Graph(taken, shapes, dtype.name)
-    g.constants.update({tensor.name: tensor for tensor in graph.initializer})
-    if trainable is None:
-        weights = weight_names(graph.node, g.constants, g.elem_type)
-    else:
-        weights = [_known(name, g) for name in trainable]
-    if not weights:
-        raise ModelError("the model has no weights to train: no constant feeds an operator that learns")
-    return g, weights
-
-
-def _known(name: str, g: Graph) -> str:
-    tensor = g.constants.get(name)
-    if tensor is None:
-        near = difflib.get_close_matches(name, g.constants, n=1)
-        raise ModelError(
-            f"trainable '{name}': the model has no such weight{f'; did you mean {near[0]}?' if near else ''}"
+        made = helper.make_model(
+            graph, opset_imports=forward.opset_import, ir_version=forward.ir_version, producer_name="littoral"
         )
-    if tensor.data_type != g.elem_type:
-        raise ModelError(f"trainable '{name}': is not {g.dtype.name} and cannot be trained; freeze it")
-    return name
+        if self.roles:
+            self.roles["in_place"] = in_place(nodes, self._replaced())
+            helper.set_model_props(made, {METADATA: json.dumps(self.roles)})
+        onnx.checker.check_model(made)
+        return made
+
+    def _data(self) -> list[str]:
+        """The inputs that have a batch."""
+        roles = self.roles
+        found = [*roles.get("data", ()), roles.get("labels", ""), *roles.get("extra", ())]
+        return found or [self.inputs[0].name]
+
+    def _replaced(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for role in ("parameters", "state"):
+            found |= self.roles.get(role, {})
+        if "buffers" in self.roles and "gradients" in self.roles:
+            buffers, gradients = self.roles["buffers"], self.roles["gradients"]
+            found |= {buffers[name]: gradients[name] for name in self.weights}
+        return found
 
 
-def _optimizer(name: str, momentum: float) -> Optimizer:
-    found = make(name, momentum)
-    if found is None:
-        raise ModelError(f"no optimiser '{name}'; there are sgd and adam")
-    return found
+def _write_loss(made: _Made, loss: Loss, output: Value) -> Written:
+    """Declare what the loss takes, and write it."""
+    given = {}
+    for wanted, spec in loss.inputs(made.g, output).items():
+        given[wanted] = made.input(made.g.fresh(wanted), spec.shape, spec.elem_type)
+    labels, *extra = [value.name for value in given.values()]
+    made.roles |= {"labels": labels, "extra": extra, "kind": loss.name, "classes": loss.classes(output)}
+    return loss(made.g, output, given)
 
 
-def _logits(forward: onnx.ModelProto, loss: str) -> str:
-    """The value that the loss is taken of: the output, or what goes into a final Softmax."""
-    if loss not in LOSSES:
-        raise ModelError(f"no loss '{loss}'; there are {', '.join(sorted(LOSSES))}")
-    name: str = forward.graph.output[0].name
-    for node in forward.graph.node:
-        if name in node.output and node.op_type == "Softmax" and loss == "cross_entropy":
-            return str(node.input[0])
-    return name
-
-
-def _update(
-    g: Graph,
-    weights: Sequence[str],
-    gradients: Mapping[str, Value],
-    solver: Optimizer,
-    lr: Value,
-    decay: float,
-) -> tuple[dict[str, Value], State]:
-    """The new value of every parameter, and what the optimiser keeps."""
-    state, parameters = State(g), {}
-    for name in weights:
+def _forward_and_backward(made: _Made, forward: onnx.ModelProto, loss: Loss, *, penalty: bool) -> Value:
+    """Write the forward pass, the loss and the backward pass, and return the loss."""
+    g = made.g
+    data, output = forward.graph.input[0], logits(forward, loss)
+    made.roles["data"] = [data.name]
+    made.inputs.append(data)
+    tape = record(g, forward.graph.node, made.weights)
+    made.boundary = len(g.nodes)
+    found = _write_loss(made, loss, g.value(output))
+    gradients = backward(g, tape, {output: found.gradient}, made.weights)
+    for name in made.weights:
         if name not in gradients:
             raise ModelError(f"trainable '{name}': the loss does not depend on it; leave it out")
-        weight, gradient = g.value(name), gradients[name]
-        parameters[name] = solver(state, weight, gradient + weight * decay if decay else gradient, lr)
-    parameters.update({name: value for name, value in g.replaced.items() if name in g.constants})
-    return parameters, state
+    value = found.value
+    if penalty:
+        value = value + _anchored(made, gradients)
+    made.gradients = gradients
+    return value
 
 
-def _name_outputs(g: Graph, outputs: Mapping[str, Value]) -> dict[str, str]:
-    """Give each value a name of its own: one value may not be two outputs."""
-    names = {}
-    for wanted, value in outputs.items():
-        names[wanted] = g.fresh(wanted)
-        g.nodes.append(helper.make_node("Identity", [value.name], [names[wanted]]))
-    return names
+def _anchored(made: _Made, gradients: dict[str, Value]) -> Value:
+    """The penalty's value; its gradient is added to `gradients`."""
+    g = made.g
+    strength = made.input(g.fresh("penalty"), ())
+    table: dict[str, Any] = {"strength": strength.name, "importance": {}, "anchor": {}}
+    terms = []
+    for name in made.weights:
+        importance, anchor = (
+            made.input(g.fresh(f"{name}.{what}"), g.shapes[name]) for what in ("importance", "anchor")
+        )
+        table["importance"][name], table["anchor"][name] = importance.name, anchor.name
+        moved = g.value(name) - anchor
+        pull = importance * moved
+        terms.append(g.op("ReduceSum", pull * moved, keepdims=0))
+        gradients[name] = gradients[name] + pull * strength
+    made.roles["penalty"] = table
+    return g.op("Sum", *terms) * (strength * 0.5)
 
 
-def _infos(g: Graph, shapes: Mapping[str, Shape]) -> list[onnx.ValueInfoProto]:
-    return [helper.make_tensor_value_info(name, g.elem_type, shape) for name, shape in shapes.items()]
+def _give(made: _Made, value: Value, *, accumulate: bool) -> None:
+    """Give the loss, each weight's gradient, and the new running statistics."""
+    g = made.g
+    gradients = made.gradients
+    if accumulate:
+        share = made.input(g.fresh("share"), ())
+        made.roles["share"] = share.name
+        buffers = {}
+        for name in made.weights:
+            buffers[name] = made.input(g.fresh(f"{name}.gradient"), g.shapes[name])
+            gradients[name] = buffers[name] + gradients[name] * share
+        value = value * share
+        made.roles["buffers"] = {name: buffer.name for name, buffer in buffers.items()}
+    made.roles["loss"] = made.output("loss", value)
+    for name in made.weights:
+        made.input(name, g.shapes[name])
+    made.roles["weights"] = list(made.weights)
+    made.roles["gradients"] = {
+        name: made.output(f"d/{name}", gradients[name], g.shapes[name]) for name in made.weights
+    }
+    made.replace({name: value for name, value in g.replaced.items() if name in g.constants})
 
 
-def _assemble(
-    g: Graph,
-    forward: onnx.ModelProto,
-    what: str,
-    inputs: Sequence[onnx.ValueInfoProto],
-    outputs: Sequence[onnx.ValueInfoProto],
-    roles: Mapping[str, object],
-) -> onnx.ModelProto:
-    nodes, used = prune(g.nodes, [value.name for value in outputs])
-    given = {value.name for value in inputs}
-    constants = [tensor for name, tensor in g.constants.items() if name in used and name not in given]
-    graph = helper.make_graph(nodes, f"{forward.graph.name} {what}".strip(), inputs, outputs, constants)
-    made = helper.make_model(
-        graph, opset_imports=forward.opset_import, ir_version=forward.ir_version, producer_name="littoral"
-    )
-    if roles:
-        helper.set_model_props(made, {METADATA: json.dumps(roles)})
-    onnx.checker.check_model(made)
-    return made
+def _update(made: _Made, solver: Optimizer, treatment: Treatment) -> None:
+    """Give the new weights, running statistics and state."""
+    g = made.g
+    lr = made.input(g.fresh("lr"), ())
+    made.roles["learning_rate"] = lr.name
+    made.roles["state"] = {}
+    state = State(g)
+    for name, gradient in treatment(g, made.gradients).items():
+        # Weight by weight: the engine works its way from the last output to the first.
+        known = set(state.updated)
+        updated = solver(state, g.value(name), gradient, lr)
+        g.shapes.update(state.shapes)
+        made.replace({name: updated})
+        made.replace({k: value for k, value in state.updated.items() if k not in known}, "state")
+    made.replace({name: value for name, value in g.replaced.items() if name in g.constants})

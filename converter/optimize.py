@@ -1,6 +1,7 @@
 """`optimize`: constant folding, vertical fusion and dead-code removal; the same function, computed with less."""
 
 import logging
+from functools import partial
 
 import onnx
 import onnx_ir
@@ -70,8 +71,17 @@ def _fold(source: onnx.ModelProto, trainable: bool) -> onnx.ModelProto:
     # The whole optimiser would merge weights that are equal, as two fresh normalisations are, which ties them,
     # and drop a bias that is still zero.
     model = onnx_ir.serde.deserialize_model(source)
-    onnxscript.optimizer.fold_constants(model)
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16)
+    weights = frozenset(tensor.name for tensor in source.graph.initializer if tensor.data_type in floats)
+    onnxscript.optimizer.fold_constants(model, should_fold=partial(_unless, weights))
     model = rewrite(model, _SHAPE_RULES)
     for tidy in (IdentityEliminationPass(), RemoveUnusedNodesPass(), LiftConstantsToInitializersPass()):
         tidy(model)
     return onnx_ir.serde.serialize_model(model)
+
+
+def _unless(weights: frozenset[str], node: onnx_ir.Node) -> bool | None:
+    """Do not fold what is calculated from weights: a transposed weight would be a constant of another name."""
+    if node.op_type in ("Shape", "Size", "CastLike"):  # of the shape or the type alone
+        return None
+    return False if any(value is not None and value.name in weights for value in node.inputs) else None

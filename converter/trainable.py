@@ -1,27 +1,27 @@
 """Bundles that can learn: inference graph, training step, evaluation graph and initial weights.
 
 The device exports a trained model without the onnx package: `weights.json` says where in `infer.onnx` the
-bytes of each parameter lie, so new weights are written over them. The offsets are found by reading the file's
-protobuf structure, as https://protobuf.dev/programming-guides/encoding/ defines it.
+bytes of each parameter lie, so new weights are written over them.
 """
 
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Unpack
 
 import onnx
 from onnx import helper, numpy_helper
 
 from converter.autodiff.canonical import canonical
-from converter.differentiate import METADATA, differentiate, evaluation_graph
+from converter.differentiate import METADATA, evaluation_graph, loss_graph
+from converter.memory import fit_memory
+from converter.places import quantized_table, tensor_data, weights_table
+from converter.step import Step, StepArguments
+from edge_runtime.arrays import write_parameters
 from edge_runtime.bundle import Bundle, Manifest, Preprocess, pack
-from edge_runtime.errors import ModelError
 from edge_runtime.tensors import Array, TensorSpec
-from edge_runtime.trainer import write_parameters
 
-# Field numbers in onnx.proto.
-_GRAPH, _INITIALIZER, _NAME, _RAW_DATA = 7, 5, 8, 9
+__all__ = ["pack_trainable", "tensor_data"]
 
 
 def pack_trainable(
@@ -30,14 +30,16 @@ def pack_trainable(
     *,
     name: str,
     target: str = "rpi4",
-    loss: str = "cross_entropy",
-    optimizer: str = "sgd",
-    momentum: float = 0.0,
-    weight_decay: float = 0.0,
-    trainable: Collection[str] | None = None,
+    gradients: bool = False,
+    recompute: bool = False,
+    micro_batch: int = 0,
+    max_memory: int = 0,
+    batch_size: int = 32,
+    quantized: onnx.ModelProto | None = None,
     preprocess: Preprocess | None = None,
     labels: Sequence[str] = (),
     metrics: Mapping[str, Any] | None = None,
+    **training: Unpack[StepArguments],
 ) -> Bundle:
     """Write a bundle that runs and learns. The same arguments give the same bytes.
 
@@ -46,38 +48,34 @@ def pack_trainable(
         path: where to; with a suffix a zip, else a folder.
         name: what the model is called.
         target: the device profile that it is meant for.
-        loss: "cross_entropy" or "mse".
-        optimizer: "sgd" or "adam".
-        momentum: of sgd.
-        weight_decay: added to each gradient, times the weight.
-        trainable: the weights to train; None trains all.
+        gradients: pack a graph of the gradients beside the step: `Trainer.gradients`.
+        recompute: compute cheap operators twice, rather than keep their results: less memory.
+        micro_batch: run a step in parts of so many samples, which add up to the same step (but batch normalisation
+            sees one part at a time): less memory. 0 runs it whole.
+        max_memory: bytes that a process which trains may take; 0 for any. Chooses recompute and micro_batch.
+        batch_size: samples a step, for which max_memory shall hold.
+        quantized: what `compress.quantize` made of `model`: the form in which it runs and is exported.
         preprocess: how pictures become the input.
         labels: the classes' names.
         metrics: what was measured of the model.
+        training: loss, optimizer, momentum, weight_decay, l1, clip_norm, clip_value, trainable, penalty: as for
+            `differentiate`. The optimiser "none" packs the gradients alone.
 
     Raises:
         ModelError: the model cannot be differentiated.
         InputError: `path` cannot be written.
     """
+    step = Step(model, **training)
+    noted = {}
+    if max_memory:
+        found = fit_memory(step, batch_size, max_memory)
+        recompute, micro_batch = found.recompute, found.micro_batch
+        noted = {"evaluation_batch": micro_batch or batch_size, "planned_bytes": found.total}
+    graphs = step.graphs(recompute=recompute, split=micro_batch > 0, gradients=gradients)
+    for graph in graphs.values():
+        _note(graph, micro_batch=micro_batch, **noted)
     inference = canonical(model)
-    train = differentiate(
-        model,
-        loss=loss,
-        optimizer=optimizer,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        trainable=trainable,
-    )
-    table = json.loads(next(entry.value for entry in train.metadata_props if entry.key == METADATA))
-    parameters = _content(inference, table["parameters"])
-    infer_bytes = _serialised(inference)
-    files = {
-        "infer.onnx": infer_bytes,
-        "train.onnx": _serialised(train),
-        "eval.onnx": _serialised(evaluation_graph(model, trainable, loss=loss)),
-        "params.npz": write_parameters(parameters),
-        "weights.json": _weights_table(infer_bytes, parameters),
-    }
+    files = _files(step, graphs, inference, quantized)
     inputs, outputs = (
         tuple(map(_spec, values)) for values in (inference.graph.input, inference.graph.output)
     )
@@ -85,58 +83,46 @@ def pack_trainable(
     return pack(path, Manifest(name, target, inputs, outputs, preprocess, tuple(labels), (), known), files)
 
 
-def tensor_data(model: bytes) -> dict[str, tuple[int, int]]:
-    """Offset and length of the raw data of each initializer in a serialised model."""
-    found = {}
-    for graph in _fields(model, (0, len(model)), _GRAPH):
-        for tensor in _fields(model, graph, _INITIALIZER):
-            names = list(_fields(model, tensor, _NAME))
-            data = list(_fields(model, tensor, _RAW_DATA))
-            if names and data:
-                (start, stop), (first, last) = names[-1], data[-1]
-                found[model[start:stop].decode()] = (first, last - first)
+def _files(
+    step: Step,
+    graphs: Mapping[str, onnx.ModelProto],
+    inference: onnx.ModelProto,
+    quantized: onnx.ModelProto | None,
+) -> dict[str, bytes]:
+    """The content of the bundle: the step's graphs, those of the evaluation, and the weights."""
+    evaluation = {
+        "eval.onnx": evaluation_graph(step.model, step.trainable, loss=step.loss),
+        "loss.onnx": loss_graph(step.model, loss=step.loss),
+    }
+    parameters = _content(inference, _parameters(next(iter(graphs.values()))))
+    infer_bytes = _serialised(inference if quantized is None else quantized)
+    if quantized is None:
+        places = weights_table(infer_bytes, parameters)
+    else:
+        places = quantized_table(infer_bytes, quantized, inference, parameters)
+    return {name: _serialised(graph) for name, graph in {**graphs, **evaluation}.items()} | {
+        "infer.onnx": infer_bytes,
+        "params.npz": write_parameters(parameters),
+        "weights.json": (json.dumps(places, indent=1) + "\n").encode(),
+    }
+
+
+def _parameters(graph: onnx.ModelProto) -> list[str]:
+    """What a step replaces: weights and running statistics."""
+    roles = _roles(graph)
+    return list(dict.fromkeys([*roles.get("weights", ()), *roles["parameters"]]))
+
+
+def _roles(graph: onnx.ModelProto) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        next(entry.value for entry in graph.metadata_props if entry.key == METADATA)
+    )
     return found
 
 
-def _fields(buffer: bytes, span: tuple[int, int], wanted: int) -> Iterator[tuple[int, int]]:
-    """Where the content of each length-delimited field `wanted` of the message at `span` starts and stops."""
-    position, end = span
-    while position < end:
-        key, position = _varint(buffer, position)
-        number, wire = key >> 3, key & 7
-        if wire == 0:
-            _, position = _varint(buffer, position)
-        elif wire in (1, 5):
-            position += 8 if wire == 1 else 4
-        elif wire == 2:
-            length, position = _varint(buffer, position)
-            if number == wanted:
-                yield position, position + length
-            position += length
-        else:
-            raise ModelError(f"byte {position}: not a serialised ONNX model (wire type {wire})")
-
-
-def _varint(buffer: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = buffer[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
-
-
-def _weights_table(model: bytes, parameters: Mapping[str, Array]) -> bytes:
-    places = tensor_data(model)
-    table = {}
-    for name, array in parameters.items():
-        offset, length = places[name]
-        if model[offset : offset + length] != array.tobytes():
-            raise ModelError(f"'{name}': its bytes are not where the serialised model should hold them")
-        table[name] = {"offset": offset, "length": length}
-    return (json.dumps(table, indent=1) + "\n").encode()
+def _note(graph: onnx.ModelProto, **further: Any) -> None:
+    """Say more in the graph's metadata."""
+    helper.set_model_props(graph, {METADATA: json.dumps(_roles(graph) | further)})
 
 
 def _content(model: onnx.ModelProto, names: Collection[str]) -> dict[str, Array]:

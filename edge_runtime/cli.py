@@ -16,6 +16,7 @@ from edge_runtime.files import atomic
 from edge_runtime.session import Session
 from edge_runtime.target import Target, target_names
 from edge_runtime.tensors import Array
+from edge_runtime.training_cli import TRAIN
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -136,4 +137,4 @@ BENCH = Command(
     "bench", "Measure latency here.", "littoral bench m.bundle other.onnx", _bench_arguments, _bench
 )
 TARGETS = Command("targets", "List the devices known.", "littoral targets", _targets_arguments, _targets)
-COMMANDS = [RUN, BENCH, TARGETS, EMULATE, DOCTOR]
+COMMANDS = [RUN, BENCH, TRAIN, TARGETS, EMULATE, DOCTOR]

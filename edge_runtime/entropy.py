@@ -17,7 +17,9 @@ from edge_runtime.errors import TransferError
 
 _BITS = 14
 _TOTAL = 1 << _BITS
-_MOST = 1 << 28  # symbols: more than any tensor that a device holds; a damaged header must not fill its memory
+_MOST = (
+    1 << 28
+)  # symbols: more than any tensor that a device holds; a damaged header must not fill its memory
 _LOW = np.uint64(1 << 16)  # a state stays between this and 2**32
 _HEADER = struct.Struct("<IHH")
 _WORD = np.uint64(16)

@@ -1,46 +1,32 @@
 """Trainer: a loaded training graph, which learns on the device with numpy and the stock onnxruntime wheel.
 
 One step is one run of `train.onnx`: data, labels, learning rate, parameters and optimiser state in; loss, new
-parameters and new state out. Parameters and state lie in two banks of memory. Two prepared bindings read one
-bank and write the other, in turn, so nothing is copied or allocated from step to step. (Reading and writing
-the same memory would be wrong: a weight may be overwritten before its last reader has run. onnxruntime does
-not notice.)
+parameters and new state out. Where memory is short, a step is several runs of `gradient.onnx`, one for each
+micro-batch, which add up gradients, and one of `update.onnx`.
 """
 
-import dataclasses
-import io
-import json
 import os
-import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from edge_runtime.bundle import Bundle, pack
-from edge_runtime.console import progress as bar
-from edge_runtime.data import Samples, batches
-from edge_runtime.engines import onnx as engine
-from edge_runtime.errors import BundleError, InputError, ModelError
-from edge_runtime.tensors import Array, TensorSpec, describe
+from edge_runtime import checkpoint as checkpoints
+from edge_runtime import fitting
+from edge_runtime.arrays import read_parameters, write_parameters
+from edge_runtime.bundle import Bundle
+from edge_runtime.data import Samples
+from edge_runtime.errors import BundleError, InputError
+from edge_runtime.evaluation import Evaluation
+from edge_runtime.export import export
+from edge_runtime.fitting import Epoch, Progress, Settings
+from edge_runtime.program import METADATA, give_back
+from edge_runtime.schedules import Schedule, constant
+from edge_runtime.stepper import Stepper
+from edge_runtime.stored import Stored
+from edge_runtime.tensors import Array, describe
 
-METADATA = "littoral.training"
-"""The key in train.onnx's metadata under which it says what its inputs and outputs are."""
-_OLDEST = (1980, 1, 1, 0, 0, 0)  # the date of every entry, so that equal weights give equal bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Roles:
-    """What the training graph says of its inputs and outputs; see `converter.differentiate`."""
-
-    data: str
-    labels: str
-    loss: str
-    kind: str
-    rate: str
-    parameters: Mapping[str, str]
-    state: Mapping[str, str]
+__all__ = ["METADATA", "Epoch", "Trainer", "read_parameters", "write_parameters"]
 
 
 class Trainer:
@@ -62,31 +48,20 @@ class Trainer:
             ModelError: the engine does not accept the graph.
             BackendError: onnxruntime is missing.
         """
-        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-        if "train.onnx" not in self.bundle:
-            raise BundleError(
-                f"{self.bundle.path}: cannot be trained, it has no train.onnx; "
-                "make it with: littoral convert MODEL --train -o m.bundle"
-            )
+        self.bundle = bundle if isinstance(bundle, Bundle) else Stored.open(bundle)
         self._threads = threads
-        self._session = self._open("train.onnx")
-        self._roles = _roles(self._session.get_modelmeta().custom_metadata_map, str(self.bundle.path))
-        self._specs = {spec.name: spec for spec in engine.specs(self._session.get_inputs())}
-        self._evaluation: Any = None
-        width = self.bundle.manifest.outputs[0].shape[-1]
-        self._classes = width if self._roles.kind == "cross_entropy" and isinstance(width, int) else 0
-        kept = [*self._roles.parameters, *self._roles.state]
-        self._banks = [{name: _zeros(self._specs[name]) for name in kept} for _ in range(2)]
-        self._current = 0
-        self._loss = _zeros(TensorSpec(self._roles.loss, self._specs[self._roles.rate].dtype, ()))
-        self._rate = np.zeros_like(self._loss)
-        self._bindings = [self._bind(self._banks[i], self._banks[1 - i]) for i in range(2)]
+        self._stepper = Stepper(self.bundle, threads)
+        self._roles, self._specs = self._stepper.roles, self._stepper.specs
+        self._evaluation: Evaluation | None = None
+        self._progress: Progress | None = None
         self.load(read_parameters(self.bundle.read("params.npz"), str(self.bundle.path)))
+        give_back()
 
     @property
     def parameters(self) -> dict[str, Array]:
         """Copies of the current weights, and of the running statistics of batch normalisation, by name."""
-        return {name: self._banks[self._current][name].copy() for name in self._roles.parameters}
+        bank = self._stepper.bank
+        return {name: bank[name].copy() for name in self._stepper.parameters}
 
     def load(self, parameters: Mapping[str, Array]) -> None:
         """Replace all parameters, and start the optimiser anew: its state becomes zeros.
@@ -95,54 +70,97 @@ class Trainer:
             InputError: a name is missing or unknown, or an array has another dtype or shape; nothing is
                 changed.
         """
-        known = self._roles.parameters
-        for name in parameters:
-            if name not in known:
-                raise InputError(
-                    f"parameter '{name}': the model has no such parameter; it has {', '.join(known)}"
-                )
-        for name in known:
-            if name not in parameters:
-                raise InputError(f"parameter '{name}': missing; all {len(known)} parameters are needed")
-            array, spec = np.asarray(parameters[name]), self._specs[name]
-            if array.dtype != np.dtype(spec.dtype) or not spec.accepts(array.shape):
-                wanted = str(spec).partition(": ")[2]
-                raise InputError(f"parameter '{name}': expected {wanted}, got {describe(array)}")
-        bank = self._banks[self._current]
-        for name in known:
+        self._check(parameters, self._stepper.parameters, "parameter")
+        bank = self._stepper.bank
+        for name in self._stepper.parameters:
             np.copyto(bank[name], parameters[name])
-        for name in self._roles.state:
+        for name in self._stepper.state:
             bank[name].fill(0)
+        self._progress = None
 
-    def step(self, x: Array, y: Array, lr: float) -> float:
+    def step(self, x: Array, y: Array, lr: float, extra: Mapping[str, Array] | None = None) -> float:
         """One update of all parameters.
 
         Args:
             x: a batch of samples, of any length: dtype and sample shape as the model's input.
             y: their labels: int64[n] class indices for cross-entropy, else dtype and shape of the output.
             lr: learning rate.
+            extra: what else the loss takes, by name, as "teacher": float[n, classes] for distillation.
 
         Returns:
             The loss of this batch before the update. It is not checked: NaN and infinity come through.
 
         Raises:
-            InputError: x or y do not fit, or a label is not a class.
+            InputError: x, y or extra do not fit, or a label is not a class.
             ModelError: the engine failed while running.
         """
-        x, y = self._checked(x, y)
-        binding = self._bindings[self._current]
-        binding.bind_cpu_input(self._roles.data, x)
-        binding.bind_cpu_input(self._roles.labels, y)
-        self._rate[...] = lr
-        try:
-            self._session.run_with_iobinding(binding)
-        except Exception as error:
-            first = str(error).splitlines()[0]
-            raise ModelError(
-                f"{self.bundle.path}: the training step failed while running: {first}"
-            ) from error
-        self._current = 1 - self._current
-        return float(self._loss)
+        return self._stepper.step(self._checked(x, y, extra), lr)
+
+    def gradients(self, x: Array, y: Array, **extra: Array) -> tuple[float, dict[str, Array]]:
+        """The loss of a batch, and its gradient for each weight; nothing is changed.
+
+        Args:
+            x: a batch of samples, as for `step`.
+            y: their labels.
+            extra: what else the loss takes, by name.
+
+        Raises:
+            InputError: x, y or extra do not fit.
+            BundleError: the bundle was packed without its gradients.
+        """
+        return self._stepper.gradients(self._checked(x, y, extra))
+
+    def apply(self, gradients: Mapping[str, Array], lr: float) -> None:
+        """Take a plain step of gradient descent: w - lr·gradient for each of the weights given.
+
+        The running statistics of batch normalisation become those that the last call of `gradients` found.
+
+        Raises:
+            InputError: a name is unknown, or an array has another dtype or shape; nothing is changed.
+        """
+        self._check(gradients, (), "gradient")
+        bank = self._stepper.bank
+        for name, gradient in gradients.items():
+            bank[name] -= bank[name].dtype.type(lr) * gradient
+        self._stepper.take_statistics()
+
+    def anchor(self, importance: Mapping[str, Array], anchor: Mapping[str, Array], strength: float) -> None:
+        """Hold weights near their place: the loss gains strength/2·Σ importance·(w - anchor)².
+
+        Args:
+            importance: of each element of each weight, by name; a weight left out is free.
+            anchor: the place of each of the weights in `importance`.
+            strength: 0 lets go of all of them.
+
+        Raises:
+            InputError: an array does not fit.
+            BundleError: the bundle was packed without the penalty.
+        """
+        if not self._roles.penalty:
+            raise BundleError(
+                f"{self.bundle.path}: has no penalty; pack it with pack_trainable(..., penalty=True)"
+            )
+        self._check(importance, (), "importance")
+        self._check(anchor, list(importance), "anchor")
+        given = {"importance": importance, "anchor": anchor}
+        for name, (what, weight) in self._roles.anchoring.items():
+            self._stepper.fixed[name][...] = given[what].get(weight, 0)
+        self._stepper.hold(strength)
+
+    def predict(self, x: Array, batch_size: int = 0) -> Array:
+        """The model's output with the current parameters, in inference mode: logits for a classifier.
+
+        Args:
+            x: samples, as for `step`.
+            batch_size: samples a run; 0 takes what the bundle was planned for, or 256.
+
+        Raises:
+            InputError: the samples do not fit.
+        """
+        self._specs[self._roles.data].check(np.asarray(x))
+        size = batch_size or self._roles.evaluation_batch
+        parts = [x[i : i + size] for i in range(0, max(len(x), 1), size)]
+        return np.concatenate([self._output(np.ascontiguousarray(part)) for part in parts])
 
     def fit(
         self,
@@ -150,9 +168,15 @@ class Trainer:
         *,
         epochs: int = 1,
         batch_size: int = 32,
-        lr: float = 0.05,
+        lr: float | Schedule = 0.05,
         seed: int = 0,
         progress: bool = False,
+        extra: Mapping[str, Array] | None = None,
+        validation: Samples | None = None,
+        patience: int = 0,
+        checkpoint: str | os.PathLike[str] | None = None,
+        every: int = 0,
+        on_epoch: Callable[[Epoch], None] | None = None,
     ) -> list[float]:
         """Train on all samples, newly shuffled in each epoch; the same seed gives the same weights.
 
@@ -160,41 +184,47 @@ class Trainer:
             samples: `x` and `y` as for `step`.
             epochs: how often each sample is seen.
             batch_size: samples a step; the last step of an epoch takes what is left.
-            lr: learning rate.
+            lr: learning rate, or a function of the step's number, from 0: see `edge_runtime.schedules`.
             seed: of the shuffling.
             progress: draw a bar on a terminal.
+            extra: what else the loss takes, by name, a row for each sample.
+            validation: other samples, on which the model is measured after each epoch.
+            patience: stop after so many epochs without a lower loss on `validation`, and return to the weights
+                of the best one; 0 does not.
+            checkpoint: a file to write after each epoch, as `checkpoint` does.
+            every: write it after so many steps as well.
+            on_epoch: called after each epoch.
 
         Returns:
-            The mean loss of each epoch.
+            The mean loss of each epoch. After `restore` of a checkpoint that was written by a fit, this fit goes
+            on where that one stood, and the losses are those of all epochs.
 
         Raises:
-            InputError: the samples are empty, do not fit or have no labels, or an argument is out of range.
+            InputError: the samples are empty, do not fit or have no labels, an argument is out of range, or a
+                restored fit was of other samples.
             ModelError: the loss became NaN or infinite; the weights are then of no use, load others.
         """
-        if len(samples) == 0 or batch_size < 1 or epochs < 0:
-            raise InputError(
-                f"training needs samples, a batch_size of at least 1 and no negative epochs; "
-                f"got {len(samples)} samples, batch_size {batch_size}, epochs {epochs}"
-            )
-        rng = np.random.default_rng(seed)
-        losses = []
-        for epoch in range(1, epochs + 1):
-            steps = enumerate(batches(samples, batch_size, rng), start=1)
-            count = -(-len(samples) // batch_size)
-            total = 0.0
-            for number, (x, y) in bar(steps, f"epoch {epoch}/{epochs}", count) if progress else steps:
-                loss = self.step(x, y, lr)
-                if not np.isfinite(loss):
-                    raise ModelError(
-                        f"the loss is {loss} at epoch {epoch}, step {number}: training diverged; "
-                        f"lower the learning rate (it is {lr})"
-                    )
-                total += loss * len(x)
-            losses.append(total / len(samples))
-        return losses
+        rate = constant(lr) if isinstance(lr, int | float) else lr
+        chosen = Settings(epochs, batch_size, rate, seed, progress, extra or {}, validation, patience)
+        chosen = replace(chosen, checkpoint=checkpoint, every=every, on_epoch=on_epoch)
+        fitting.check(samples, chosen)
+        begun = self._progress
+        if begun is None or not begun.goes_on(len(samples), chosen):
+            begun = self._progress = Progress.start(len(samples), chosen)
+        try:
+            return fitting.fit(self, samples, chosen, begun)
+        finally:
+            self._progress = None
 
-    def evaluate(self, samples: Samples, batch_size: int = 256) -> dict[str, float]:
+    def evaluate(
+        self, samples: Samples, batch_size: int = 0, extra: Mapping[str, Array] | None = None
+    ) -> dict[str, float]:
         """Measure the current parameters.
+
+        Args:
+            samples: `x` and `y` as for `step`.
+            batch_size: samples a run; 0 takes what the bundle was planned for, or 256.
+            extra: what else the loss takes, by name, a row for each sample.
 
         Returns:
             "loss", the number of samples "n", and for a classifier "accuracy", the share that is right.
@@ -204,132 +234,122 @@ class Trainer:
         """
         if len(samples) == 0:
             raise InputError("evaluation needs at least one sample; got none")
-        if self._evaluation is None:
-            self._evaluation = self._open("eval.onnx")
-        weights = {name: self._banks[self._current][name] for name in self._roles.parameters}
         loss = right = 0.0
-        for x, y in batches(samples, batch_size):
-            x, y = self._checked(x, y)
-            output = self._evaluation.run(None, {self._roles.data: x, **weights})[0].astype(np.float64)
-            if self._classes:
-                loss += float(_cross_entropy(output, y))
-                right += float((output.argmax(axis=1) == y).sum())
-            else:
-                loss += float(((output - y) ** 2).mean() * len(x))
+        size = batch_size or self._roles.evaluation_batch
+        for start in range(0, len(samples), size):
+            part = slice(start, start + size)
+            more = {name: array[part] for name, array in (extra or {}).items()}
+            data = self._checked(samples.x[part], fitting.labels(samples)[part], more)
+            output = self._output(data[self._roles.data])
+            loss += self._evaluator().loss(output, data) * len(output)
+            if self._roles.classes:
+                right += float((output.argmax(axis=1) == data[self._roles.labels]).mean()) * len(output)
         found = {"loss": loss / len(samples), "n": len(samples)}
-        return {"accuracy": right / len(samples), **found} if self._classes else found
+        return {"accuracy": right / len(samples), **found} if self._roles.classes else found
+
+    def checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Write everything that training depends on: parameters, optimiser state, and how far a fit has come.
+
+        The file appears whole or not at all: a checkpoint that stood there before stays until the new one is
+        complete.
+
+        Raises:
+            InputError: it cannot be written; what stood there before is intact.
+        """
+        names, bank = self._stepper, self._stepper.bank
+        parts = {"parameters": {name: bank[name] for name in names.parameters}}
+        parts["state"] = {name: bank[name] for name in names.state}
+        progress = self._progress
+        if progress:
+            parts["best"] = progress.best
+        checkpoints.write(path, parts, progress.to_json() if progress else None)
+
+    def restore(self, path: str | os.PathLike[str]) -> None:
+        """Go back to a checkpoint; a `fit` that it was written in goes on where it stood.
+
+        Raises:
+            InputError: there is nothing at the path, it is not a whole checkpoint, or of another model; nothing
+                is changed.
+        """
+        parts, progress = checkpoints.read(path)
+        parameters, state = parts.get("parameters", {}), parts.get("state", {})
+        self._check(parameters, self._stepper.parameters, f"{os.fspath(path)}: parameter")
+        self._check(state, self._stepper.state, f"{os.fspath(path)}: state")
+        bank = self._stepper.bank
+        for name, array in {**parameters, **state}.items():
+            np.copyto(bank[name], array)
+        self._progress = None if progress is None else Progress(**progress, best=parts.get("best", {}))
+
+    def put(self, parameters: Mapping[str, Array]) -> None:
+        """Replace some of the parameters, and keep the optimiser's state.
+
+        Raises:
+            InputError: a name is unknown, or an array has another dtype or shape; nothing is changed.
+        """
+        self._check(parameters, (), "parameter")
+        for name, array in parameters.items():
+            np.copyto(self._stepper.bank[name], array)
 
     def export(self, path: str | os.PathLike[str]) -> Bundle:
         """Write the bundle with the current parameters; it runs with them, and more training starts from them.
 
-        What was measured of the old weights is left out of the manifest.
+        What was measured of the old weights is left out of the manifest. A quantised model stays quantised.
 
         Raises:
             InputError: `path` cannot be written.
             BundleError: the bundle is not complete.
         """
-        files = {name: self.bundle.read(name) for name in self.bundle.manifest.files}
-        graph, places = (
-            bytearray(self.bundle.read("infer.onnx")),
-            json.loads(self.bundle.read("weights.json")),
-        )
-        for name, array in self.parameters.items():
-            place = places[name]
-            if place["length"] != array.nbytes:
-                raise BundleError(
-                    f"{self.bundle.path}: weights.json does not fit parameter '{name}'; convert it again"
+        return export(self.bundle, self.parameters, path)
+
+    def _evaluator(self) -> Evaluation:
+        if self._evaluation is None:
+            self._evaluation = Evaluation(self.bundle, self._roles, self._threads)
+        return self._evaluation
+
+    def _output(self, x: Array) -> Array:
+        bank = self._stepper.bank
+        return self._evaluator().output(x, {name: bank[name] for name in self._stepper.parameters})
+
+    def _check(self, arrays: Mapping[str, Array], needed: Sequence[str], what: str) -> None:
+        """Whether `arrays` are of the model's parameters or state, by name, and all of `needed` are there."""
+        known = self._stepper.bank if needed is self._stepper.state else self._stepper.parameters
+        for name in arrays:
+            if name not in known:
+                raise InputError(
+                    f"{what} '{name}': the model has no such parameter; it has {', '.join(known)}"
                 )
-            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-            graph[place["offset"] : place["offset"] + place["length"]] = little.tobytes()
-        files["infer.onnx"] = bytes(graph)
-        files["params.npz"] = write_parameters(self.parameters)
-        return pack(path, dataclasses.replace(self.bundle.manifest, metrics={}), files)
+        for name in needed:
+            if name not in arrays:
+                raise InputError(f"{what} '{name}': missing; all {len(needed)} are needed")
+        for name, given in arrays.items():
+            array, spec = np.asarray(given), self._specs[name]
+            if array.dtype != np.dtype(spec.dtype) or not spec.accepts(array.shape):
+                wanted = str(spec).partition(": ")[2]
+                raise InputError(f"{what} '{name}': expected {wanted}, got {describe(array)}")
 
-    def _open(self, name: str) -> Any:
-        # The memory pattern of onnxruntime is made for fixed shapes, and doubles the peak of a training step.
-        return engine.open_session(
-            self.bundle.read(name),
-            where=f"{self.bundle.path}, {name}",
-            threads=self._threads,
-            options={"enable_mem_pattern": False},
-        )
-
-    def _bind(self, source: Mapping[str, Array], destination: Mapping[str, Array]) -> Any:
-        """Everything but the data, which is new in each step."""
-        binding = self._session.io_binding()
-        for name, output in {**self._roles.parameters, **self._roles.state}.items():
-            binding.bind_ortvalue_input(name, engine.ortvalue(source[name]))
-            binding.bind_ortvalue_output(output, engine.ortvalue(destination[name]))
-        binding.bind_ortvalue_input(self._roles.rate, engine.ortvalue(self._rate))
-        binding.bind_ortvalue_output(self._roles.loss, engine.ortvalue(self._loss))
-        return binding
-
-    def _checked(self, x: Array, y: Array) -> tuple[Array, Array]:
-        x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
-        self._specs[self._roles.data].check(x)
-        self._specs[self._roles.labels].check(y)
-        if len(x) != len(y) or len(x) == 0:
+    def _checked(self, x: Array, y: Array, extra: Mapping[str, Array] | None) -> dict[str, Array]:
+        """The arrays of a step by the graph's names, contiguous."""
+        roles = self._roles
+        given = {roles.data: x, roles.labels: y, **(extra or {})}
+        for name in given:
+            if name not in (roles.data, roles.labels, *roles.extra):
+                takes = ", ".join(roles.extra) or "nothing more"
+                raise InputError(f"extra '{name}': the loss {roles.kind} takes {takes}")
+        for name in roles.extra:
+            if name not in given:
+                raise InputError(f"the loss {roles.kind} needs '{name}': give it in extra")
+        data = {name: np.ascontiguousarray(array) for name, array in given.items()}
+        for name, array in data.items():
+            self._specs[name].check(array)
+            if len(array) != len(data[roles.data]) or len(array) == 0:
+                raise InputError(
+                    "a batch needs as many labels as samples, and at least one; "
+                    f"got {len(data[roles.data])} and {len(array)}"
+                )
+        labels = data[roles.labels]
+        if roles.classes and (labels.min() < 0 or labels.max() >= roles.classes):
+            wrong = labels[(labels < 0) | (labels >= roles.classes)][0]
             raise InputError(
-                f"a batch needs as many labels as samples, and at least one; got {len(x)} and {len(y)}"
+                f"label {wrong} is not a class of this model; its labels are 0 to {roles.classes - 1}"
             )
-        if self._classes and (y.min() < 0 or y.max() >= self._classes):
-            wrong = y[(y < 0) | (y >= self._classes)][0]
-            raise InputError(
-                f"label {wrong} is not a class of this model; its labels are 0 to {self._classes - 1}"
-            )
-        return x, y
-
-
-def write_parameters(parameters: Mapping[str, Array]) -> bytes:
-    """Arrays by name as an .npz: the same arrays give the same bytes, as `numpy.savez` does not promise."""
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in parameters.items():
-            content = io.BytesIO()
-            np.lib.format.write_array(
-                content, np.asarray(array, order="C"), version=(1, 0), allow_pickle=False
-            )
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", _OLDEST), content.getvalue())
-    return stream.getvalue()
-
-
-def read_parameters(content: bytes, where: str) -> dict[str, Array]:
-    """What `write_parameters` wrote.
-
-    Raises:
-        BundleError: it is not an .npz of plain arrays.
-    """
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{where}: params.npz is not a NumPy archive of plain arrays ({error})") from error
-
-
-def _roles(metadata: Mapping[str, str], where: str) -> _Roles:
-    try:
-        table = json.loads(metadata[METADATA])
-        return _Roles(
-            data=table["data"][0],
-            labels=table["labels"],
-            loss=table["loss"],
-            kind=table["kind"],
-            rate=table["learning_rate"],
-            parameters=table["parameters"],
-            state=table["state"],
-        )
-    except (KeyError, IndexError, TypeError, json.JSONDecodeError) as error:
-        raise BundleError(
-            f"{where}: train.onnx does not say what its inputs are ({error!r}); convert it again"
-        ) from error
-
-
-def _zeros(spec: TensorSpec) -> Array:
-    return np.zeros([int(dim) for dim in spec.shape], spec.dtype)
-
-
-def _cross_entropy(logits: Array, labels: Array) -> Any:
-    """The sum of -log softmax(logits)[label]; logits: float[n, classes], labels: int64[n]."""
-    top = logits.max(axis=1)
-    log_sum = np.log(np.exp(logits - top[:, None]).sum(axis=1)) + top
-    return (log_sum - logits[np.arange(len(labels)), labels]).sum()
+        return data

@@ -3,6 +3,7 @@
 Each function gives a network and the shape of one sample; every network is a classifier. Dropout is left out.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 
 import torch
@@ -46,7 +47,7 @@ def cnn() -> Network:
 def mlp() -> Network:
     """Four dense layers."""
     widths = (784, 512, 512, 256)
-    hidden = [layer for i, o in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(i, o), nn.ReLU())]
+    hidden = [layer for i, o in itertools.pairwise(widths) for layer in (nn.Linear(i, o), nn.ReLU())]
     return nn.Sequential(*hidden, nn.Linear(256, 10)), (784,)
 
 
@@ -57,7 +58,15 @@ def _eights(channels: float) -> int:
 
 def mobilenetv2(width: float = 0.5, size: int = 96, classes: int = 10) -> Network:
     """Sandler et al. 2018, table 2: inverted residuals with linear bottlenecks."""
-    plan = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+    plan = (
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    )
     i = _eights(32 * width)
     layers: list[nn.Module] = [conv_bn(3, i, stride=2, act=nn.ReLU6)]
     for expand, channels, repeats, first in plan:
@@ -70,7 +79,12 @@ def mobilenetv2(width: float = 0.5, size: int = 96, classes: int = 10) -> Networ
             layers.append(Residual(body) if stride == 1 and i == o else body)
             i = o
     last = 1280 if width >= 0.5 else 320
-    layers += [conv_bn(i, last, 1, act=nn.ReLU6), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(last, classes)]
+    layers += [
+        conv_bn(i, last, 1, act=nn.ReLU6),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(last, classes),
+    ]
     return nn.Sequential(*layers), (3, size, size)
 
 
@@ -98,7 +112,10 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, length, width = x.shape
-        q, k, v = (f(x).view(n, length, self.heads, width // self.heads).transpose(1, 2) for f in (self.q, self.k, self.v))
+        q, k, v = (
+            f(x).view(n, length, self.heads, width // self.heads).transpose(1, 2)
+            for f in (self.q, self.k, self.v)
+        )
         scores = (q @ k.transpose(2, 3)) * (width // self.heads) ** -0.5
         return self.out((scores.softmax(-1) @ v).transpose(1, 2).reshape(n, length, width))
 
@@ -136,7 +153,8 @@ class SqueezeExcite(nn.Module):
         super().__init__()
         inner = _eights(channels / 4)
         self.gate = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, inner, 1), nn.ReLU(), nn.Conv2d(inner, channels, 1), nn.Hardsigmoid()
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, inner, 1), nn.ReLU(),
+            nn.Conv2d(inner, channels, 1), nn.Hardsigmoid(),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -172,7 +190,9 @@ class Shuffle(nn.Module):
         self.right = nn.Sequential(
             conv_bn(start, half, 1), conv_bn(half, half, 3, stride, half, None), conv_bn(half, half, 1)
         )
-        self.left = nn.Identity() if self.split else nn.Sequential(conv_bn(i, i, 3, 2, i, None), conv_bn(i, half, 1))
+        self.left = (
+            nn.Identity() if self.split else nn.Sequential(conv_bn(i, i, 3, 2, i, None), conv_bn(i, half, 1))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         left, right = x.chunk(2, 1) if self.split else (x, x)
@@ -186,7 +206,9 @@ def shufflenetv2(size: int = 64) -> Network:
     layers: list[nn.Module] = [conv_bn(3, 24, 3, 2), nn.MaxPool2d(3, 2, 1)]
     for i, o in ((24, 48), (48, 96), (96, 192)):
         layers += [Shuffle(i, o, 2), Shuffle(o, o, 1)]
-    return nn.Sequential(*layers, conv_bn(192, 256, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, 10)), (3, size, size)
+    return nn.Sequential(
+        *layers, conv_bn(192, 256, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, 10)
+    ), (3, size, size)
 
 
 class Dense(nn.Module):
@@ -266,7 +288,7 @@ class ViT(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.patches(x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.token.expand(len(x), -1, -1), tokens], 1) + self.positions
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), tokens], 1) + self.positions
         return self.head(self.blocks(x)[:, 0])
 
 

@@ -18,8 +18,14 @@ def relu(g: Graph, node: Node, dy: Value) -> Gradients:
 
 @rule("Clip")
 def clip(g: Graph, node: Node, dy: Value) -> Gradients:
-    """Clip to bounds that are not trained: dx = dy·[y = x]."""
-    return dy * g.mask("Equal", node.x, node.y)
+    """Clip to bounds: dx = dy·[y = x]; a bound gets the sum of dy over what lies beyond it."""
+    low = g.sum(dy * g.mask("Less", node.x, node.input(1)), _all(node)) if node.has(1) else None
+    high = g.sum(dy * g.mask("Greater", node.x, node.input(2)), _all(node)) if node.has(2) else None
+    return dy * g.mask("Equal", node.x, node.y), low, high
+
+
+def _all(node: Node) -> list[int]:
+    return list(range(len(node.x.shape)))
 
 
 @rule("LeakyRelu")
@@ -95,3 +101,62 @@ def softmax(g: Graph, node: Node, dy: Value) -> Gradients:
 def log_softmax(g: Graph, node: Node, dy: Value) -> Gradients:
     """log(softmax(x)) along an axis: dx = dy - softmax(x)·Σ dy."""
     return dy - g.op("Exp", node.y) * g.sum(dy, [node.attribute("axis", -1)], keep=True)
+
+
+@rule("PRelu", weights=(1,))
+def prelu(g: Graph, node: Node, dy: Value) -> Gradients:
+    """x, or slope·x below 0: dslope = dy·min(x, 0)."""
+    positive, slope = g.mask("Greater", node.x, 0.0), node.input(1)
+    below = 1.0 - positive
+    dslope = g.unbroadcast(dy * (node.x * below), node.y.shape, slope)
+    return dy * (positive + below * slope), dslope
+
+
+@rule("Selu")
+def selu(g: Graph, node: Node, dy: Value) -> Gradients:
+    """gamma·x, or y = gamma·alpha·(exp(x) - 1) below 0, where the derivative is y + gamma·alpha."""
+    alpha = float(node.attribute("alpha", 1.67326319217681884765625))
+    gamma = float(node.attribute("gamma", 1.05070102214813232421875))
+    positive = g.mask("Greater", node.x, 0.0)
+    return dy * (positive * gamma + (1.0 - positive) * (node.y + gamma * alpha))
+
+
+@rule("Celu")
+def celu(g: Graph, node: Node, dy: Value) -> Gradients:
+    """x, or y = alpha·(exp(x/alpha) - 1) below 0, where the derivative is y/alpha + 1."""
+    below = g.op("Min", node.y, 0.0) * (1 / float(node.attribute("alpha", 1.0)))
+    return dy * (below + 1.0)
+
+
+@rule("ThresholdedRelu")
+def thresholded_relu(g: Graph, node: Node, dy: Value) -> Gradients:
+    """x above alpha, else 0."""
+    return dy * g.mask("Greater", node.x, float(node.attribute("alpha", 1.0)))
+
+
+@rule("Shrink")
+def shrink(g: Graph, node: Node, dy: Value) -> Gradients:
+    """x moved towards 0 by a bias where |x| > lambd, else 0."""
+    return dy * g.mask("Greater", g.op("Abs", node.x), float(node.attribute("lambd", 0.5)))
+
+
+@rule("Softsign")
+def softsign(g: Graph, node: Node, dy: Value) -> Gradients:
+    """x/(1 + |x|): dx = dy·(1 - |y|)²."""
+    rest = 1.0 - g.op("Abs", node.y)
+    return dy * (rest * rest)
+
+
+@rule("Swish")
+def swish(g: Graph, node: Node, dy: Value) -> Gradients:
+    """x·s with s = sigmoid(alpha·x): dx = dy·(s + alpha·y·(1 - s))."""
+    alpha = float(node.attribute("alpha", 1.0))
+    s = g.op("Sigmoid", node.x if alpha == 1 else node.x * alpha)
+    return dy * (s + node.y * (1.0 - s) * alpha)
+
+
+@rule("Mish")
+def mish(g: Graph, node: Node, dy: Value) -> Gradients:
+    """x·t with t = tanh(softplus(x)): dx = dy·(t + x·(1 - t²)·sigmoid(x))."""
+    t = g.op("Tanh", g.op("Softplus", node.x))
+    return dy * (t + node.x * (1.0 - t * t) * g.op("Sigmoid", node.x))

@@ -5,6 +5,7 @@ output.
 """
 
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 import onnx
@@ -15,6 +16,7 @@ from edge_runtime.errors import ModelError
 from edge_runtime.tensors import Array
 
 OPSET = 21
+IR = 10  # of opset 21
 BATCH = "batch"
 
 
@@ -30,7 +32,7 @@ def canonical(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     made = onnx.ModelProto()
     made.CopyFrom(model)
-    made = _modern(made)
+    made = modern(made)
     _only_data_inputs(made)
     lift_constants(made)
     for tensor in made.graph.initializer:
@@ -42,7 +44,12 @@ def canonical(model: onnx.ModelProto) -> onnx.ModelProto:
     return made
 
 
-def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
+def modern(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without local functions, and of opset 21 or of the newer one that its operators need.
+
+    Raises:
+        ModelError: it cannot be converted.
+    """
     if model.functions:
         model = inliner.inline_local_functions(model)
     version = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
@@ -54,8 +61,23 @@ def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
             raise ModelError(
                 f"the model is of opset {version} and cannot be converted to {OPSET}: {first}"
             ) from error
-    model.ir_version = max(model.ir_version, 10)
+    for entry in model.opset_import:
+        if entry.domain in ("", "ai.onnx"):
+            entry.version = needed_opset(model.graph.node, entry.version)
+    model.ir_version = max(helper.find_min_ir_version_for(model.opset_import), IR)
     return model
+
+
+def needed_opset(nodes: Iterable[onnx.NodeProto], opset: int) -> int:
+    """The lowest version, from 21 on, in which these nodes of `opset` are the same: more runtimes load it."""
+    needed = OPSET
+    for node in nodes:
+        if node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type):
+            needed = max(needed, onnx.defs.get_schema(node.op_type, opset, "").since_version)
+        for attribute in node.attribute:
+            for graph in [attribute.g, *attribute.graphs]:
+                needed = max(needed, needed_opset(graph.node, opset))
+    return needed
 
 
 def _only_data_inputs(model: onnx.ModelProto) -> None:
@@ -80,7 +102,7 @@ def lift_constants(model: onnx.ModelProto) -> None:
     graph = model.graph
     nodes = []
     for node in graph.node:
-        content = _content(node) if node.op_type == "Constant" else None
+        content = content_of(node) if node.op_type == "Constant" else None
         if content is None:
             nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
         else:
@@ -89,7 +111,8 @@ def lift_constants(model: onnx.ModelProto) -> None:
     graph.node.extend(nodes)
 
 
-def _content(node: onnx.NodeProto) -> Array | None:
+def content_of(node: onnx.NodeProto) -> Array | None:
+    """What a Constant node holds; None for strings and sparse tensors."""
     attribute = node.attribute[0]
     value = helper.get_attribute_value(attribute)
     if attribute.name == "value":

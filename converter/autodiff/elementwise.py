@@ -2,7 +2,7 @@
 
 import math
 
-from converter.autodiff.graph import Graph, Value
+from converter.autodiff.graph import FLOATS, Graph, Value
 from converter.autodiff.registry import Gradients, Node, rule
 
 
@@ -51,14 +51,42 @@ def where(g: Graph, node: Node, dy: Value) -> Gradients:
     return None, g.unbroadcast(chosen, shape, node.input(1)), g.unbroadcast(other, shape, node.input(2))
 
 
+@rule("Mean")
+def mean(g: Graph, node: Node, dy: Value) -> Gradients:
+    """Mean of n tensors: each gets dy/n."""
+    share = dy * (1 / len(node.inputs))
+    return [g.unbroadcast(share, node.y.shape, x) for x in node.inputs if x is not None]
+
+
+@rule("Max", "Min")
+def extremum(g: Graph, node: Node, dy: Value) -> Gradients:
+    """The largest or smallest of several: it gets the gradient; equal ones share it."""
+    inputs = [x for x in node.inputs if x is not None]
+    if len(inputs) == 1:
+        return dy
+    masks = [g.mask("Equal", x, node.y) for x in inputs]
+    share = dy / g.op("Sum", *masks)
+    return [g.unbroadcast(share * mask, node.y.shape, x) for x, mask in zip(inputs, masks, strict=True)]
+
+
 @rule("Pow")
 def pow_(g: Graph, node: Node, dy: Value) -> Gradients:
-    """x**p for an exponent that is not trained: dx = dy·p·x**(p-1)."""
-    p = node.input(1)
-    if p.name in g.constants:
-        exponent = node.constant(1).astype(g.dtype)  # ONNX allows integers here
-        return g.unbroadcast(dy * g.op("Pow", node.x, exponent - 1) * exponent, node.y.shape, node.x)
-    return g.unbroadcast(dy * p * g.op("Pow", node.x, p - 1.0), node.y.shape, node.x)
+    """Power, x**p: dx = dy·p·x**(p-1), dp = dy·y·log(x), which is 0 where x is."""
+    x, p, shape = node.x, node.input(1), node.y.shape
+    if p.name in g.constants and p.elem_type not in FLOATS:  # ONNX allows integers here
+        exponent = node.constant(1).astype(g.dtype)
+        return g.unbroadcast(dy * g.op("Pow", x, exponent - 1) * exponent, shape, x)
+    dx = dy * p * g.op("Pow", x, p - 1.0)
+    positive = g.op("Greater", x, 0.0)
+    dp = dy * node.y * g.op("Log", g.op("Where", positive, x, 1.0))
+    return g.unbroadcast(dx, shape, x), g.unbroadcast(dp, shape, p)
+
+
+@rule("Mod")
+def mod(g: Graph, node: Node, dy: Value) -> Gradients:
+    """Remainder, y = a - q·b with a whole q: da = dy, db = -dy·q."""
+    quotient = g.op("Round", (node.x - node.y) / node.input(1))
+    return _both(g, node, dy, -(dy * quotient))
 
 
 @rule("Neg")
@@ -107,3 +135,9 @@ def erf(g: Graph, node: Node, dy: Value) -> Gradients:
 def identity(_g: Graph, _node: Node, dy: Value) -> Gradients:
     """The value itself."""
     return dy
+
+
+@rule("Cast", "CastLike")
+def cast(g: Graph, node: Node, dy: Value) -> Gradients:
+    """Another floating type: the gradient takes the type back."""
+    return g.op("Cast", dy, to=node.x.elem_type)

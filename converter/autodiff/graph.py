@@ -10,13 +10,32 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.errors import ModelError
 from edge_runtime.tensors import Array, Dim
 
 Shape = tuple[Dim, ...]
 """Lengths; one that varies from call to call is a name, such as "batch" or "4*batch"."""
+
+FLOATS = frozenset(
+    {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.UNDEFINED}
+)
+"""Element types that have gradients."""
+
+
+class Inferred(dict[str, Shape]):
+    """Shapes by name, with what else inference found.
+
+    `types` are ONNX element types by name, `lengths` the names of lengths that vary, and `opset` the version
+    of the default domain.
+    """
+
+    def __init__(
+        self, shapes: Mapping[str, Shape], types: Mapping[str, int], lengths: Sequence[str], opset: int
+    ) -> None:
+        super().__init__(shapes)
+        self.types, self.lengths, self.opset = dict(types), tuple(lengths), opset
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +58,11 @@ class Value:
                 f"the shape of '{self.name}' cannot be inferred; export the model with fixed sizes"
             )
         return found
+
+    @property
+    def elem_type(self) -> int:
+        """ONNX's number of the element type: the graph's own floating type where it is not known."""
+        return self.graph.types.get(self.name, self.graph.elem_type)
 
     def __add__(self, other: "Operand") -> "Value":
         return self.graph.op("Add", self, other)
@@ -79,8 +103,8 @@ an array; or None for an optional input that is left out."""
 class Graph:
     """The nodes and constants written so far.
 
-    `dtype` is the floating type of the model, `shapes` the shapes of the forward graph's values, and
-    `replaced` the new value of each tensor that one step changes without a gradient (running statistics).
+    `dtype` is the floating type of the model, `shapes` and `types` what is known of the forward graph's values,
+    and `replaced` the new value of each tensor that one step changes without a gradient (running statistics).
     """
 
     def __init__(
@@ -89,8 +113,11 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
         self.shapes = dict(shapes or {})
+        known = shapes if isinstance(shapes, Inferred) else Inferred({}, {}, (), 21)
+        self.types, self.lengths, self.opset = dict(known.types), known.lengths, known.opset
         self.dtype = np.dtype(dtype)
         self.replaced: dict[str, Value] = {}
+        self.calculated: dict[str, tuple[Array, Array]] = {}  # see `converter.autodiff.expand`
         self._taken = set(taken)
         self._emitted: dict[bytes, tuple[Value, ...]] = {}
         self._pool: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
@@ -104,6 +131,12 @@ class Graph:
     def value(self, name: str) -> Value:
         """The value of that name."""
         return Value(self, name)
+
+    def hold(self, name: str, array: Array) -> Value:
+        """A constant of that name."""
+        self.constants[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
+        self.shapes[name], self.types[name] = array.shape, self.constants[name].data_type
+        return self.value(name)
 
     def fresh(self, hint: str) -> str:
         """`hint`, or with a number behind it if that name is taken."""
@@ -122,9 +155,7 @@ class Graph:
             content = np.asarray(array, None if isinstance(array, np.ndarray | np.generic) else np.int64)
         key = (content.dtype.str, content.shape, content.tobytes())
         if key not in self._pool:
-            name = self.fresh("const")
-            self.constants[name] = numpy_helper.from_array(np.asarray(content, order="C"), name)
-            self._pool[key] = self.value(name)
+            self._pool[key] = self.hold(self.fresh("const"), content)
         return self._pool[key]
 
     def op(self, kind: str, *inputs: Operand, **attributes: Any) -> Value:

@@ -1,4 +1,6 @@
-"""Gradients of matrix products."""
+"""Gradients of matrix products and of the determinant."""
+
+import numpy as np
 
 from converter.autodiff.graph import Graph, Value
 from converter.autodiff.registry import Gradients, Node, rule
@@ -52,3 +54,19 @@ def matmul(g: Graph, node: Node, dy: Value) -> Gradients:
 
 def _transposed(g: Graph, x: Value, rank: int) -> Value:
     return g.op("Transpose", x, perm=[*range(rank - 2), rank - 1, rank - 2])
+
+
+@rule("Det")
+def det(g: Graph, node: Node, dy: Value) -> Gradients:
+    """Determinant: dX = dy times the cofactors, which exist also where the inverse does not."""
+    n = int(node.x.shape[-1])
+    if n == 1:
+        return g.op("Unsqueeze", dy, [-2, -1])
+    others = np.array([[k for k in range(n) if k != i] for i in range(n)])
+    cells = np.arange(n * n).reshape(n, n)
+    minors = np.stack([cells[np.ix_(others[i], others[j])] for i in range(n) for j in range(n)])
+    lead = [0] * (len(node.x.shape) - 2)
+    flat = g.reshape(node.x, [*lead, n * n])
+    cofactors = g.op("Det", g.op("Gather", flat, minors, axis=-1))
+    signs = (-1.0) ** np.add.outer(np.arange(n), np.arange(n))
+    return g.op("Unsqueeze", dy, [-2, -1]) * (g.reshape(cofactors, [*lead, n, n]) * signs.astype(g.dtype))

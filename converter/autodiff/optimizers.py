@@ -1,10 +1,19 @@
-"""Optimisers: each writes a parameter's new value from its gradient, and asks for the state it keeps."""
+"""Optimisers: each writes a parameter's new value from its gradient, and asks for the state it keeps.
 
-from collections.abc import Callable
+The learning rate is an input of the graph, so schedules stay outside. Every equation is PyTorch's form of the
+paper named; ``m`` and ``v`` begin as zeros.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+from onnx import TensorProto
+
 from converter.autodiff.graph import Graph, Value
+from edge_runtime.errors import ModelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,11 @@ class State:
             self._asked[name] = self.updated[before.name] = update(before)
         return self._asked[name]
 
+    def of(self, parameter: Value, what: str, update: Callable[[Value], Value]) -> Value:
+        """The same for a tensor of `parameter`'s shape."""
+        shape = tuple(int(dim) for dim in parameter.shape)
+        return self.keep(f"{parameter.name}.{what}", shape, update)
+
 
 class Optimizer(Protocol):
     """How a parameter changes."""
@@ -38,16 +52,53 @@ class Optimizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sgd:
-    """w' = w - lr·m with m' = momentum·m + gradient (PyTorch's form); without momentum m is the gradient."""
+    """w' = w - lr·m with m' = momentum·m + g; Nesterov takes g + momentum·m' for m (Sutskever et al. 2013).
 
+    Without momentum m is the gradient, and nothing is kept.
+    """
+
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        if self.nesterov and not self.momentum:
+            raise ModelError("Nesterov's form of sgd needs a momentum above 0, such as 0.9")
+
+    def __call__(self, state: State, parameter: Value, gradient: Value, lr: Value) -> Value:
+        """Write the new value of `parameter`."""
+        if not self.momentum:
+            return parameter - gradient * lr
+        m = state.of(parameter, "momentum", lambda m: m * self.momentum + gradient)
+        return parameter - (gradient + m * self.momentum if self.nesterov else m) * lr
+
+
+@dataclass(frozen=True, slots=True)
+class AdaGrad:
+    """w' = w - lr·g/(√v + ε) with v' = v + g² (Duchi et al. 2011)."""
+
+    epsilon: float = 1e-10
+
+    def __call__(self, state: State, parameter: Value, gradient: Value, lr: Value) -> Value:
+        """Write the new value of `parameter`."""
+        v = state.of(parameter, "v", lambda v: v + gradient * gradient)
+        return parameter - gradient * lr / (parameter.graph.op("Sqrt", v) + self.epsilon)
+
+
+@dataclass(frozen=True, slots=True)
+class RmsProp:
+    """w' = w - lr·g/(√v + ε) with v' = decay·v + (1 - decay)·g² (Tieleman and Hinton 2012, lecture 6.5)."""
+
+    decay: float = 0.99
+    epsilon: float = 1e-8
     momentum: float = 0.0
 
     def __call__(self, state: State, parameter: Value, gradient: Value, lr: Value) -> Value:
         """Write the new value of `parameter`."""
+        v = state.of(parameter, "v", lambda v: v * self.decay + gradient * gradient * (1 - self.decay))
+        scaled = gradient / (parameter.graph.op("Sqrt", v) + self.epsilon)
         if self.momentum:
-            shape = _fixed(parameter)
-            gradient = state.keep(f"{parameter.name}.momentum", shape, lambda m: m * self.momentum + gradient)
-        return parameter - gradient * lr
+            scaled = state.of(parameter, "momentum", lambda m: m * self.momentum + scaled)
+        return parameter - scaled * lr
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +111,123 @@ class Adam:
 
     def __call__(self, state: State, parameter: Value, gradient: Value, lr: Value) -> Value:
         """Write the new value of `parameter`."""
-        shape = _fixed(parameter)
+        m, root, correction = _moments(self, state, parameter, gradient)
+        return parameter - m * (lr / correction) / (root + self.epsilon)
+
+
+@dataclass(frozen=True, slots=True)
+class AdamW:
+    """Adam with decoupled decay (Loshchilov and Hutter 2019, algorithm 2): w' = w·(1 - lr·decay) - lr·m̂/(√v̂ + ε)."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    decay: float = 0.01
+
+    def __call__(self, state: State, parameter: Value, gradient: Value, lr: Value) -> Value:
+        """Write the new value of `parameter`."""
+        m, root, correction = _moments(self, state, parameter, gradient)
+        return parameter * (1.0 - lr * self.decay) - m * (lr / correction) / (root + self.epsilon)
+
+
+@dataclass(frozen=True, slots=True)
+class Lamb:
+    """LAMB (You et al. 2020, algorithm 2): w' = w - lr·‖w‖/‖u‖·u with u = m̂/(√v̂ + ε) + decay·w.
+
+    Where one of the norms is 0 the ratio is 1.
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-6
+    decay: float = 0.01
+
+    def __call__(self, state: State, parameter: Value, gradient: Value, lr: Value) -> Value:
+        """Write the new value of `parameter`."""
         g = parameter.graph
-        step = state.keep("adam.step", (), lambda t: t + 1.0)
-        m = state.keep(f"{parameter.name}.m", shape, lambda m: m * self.beta1 + gradient * (1 - self.beta1))
-        v = state.keep(
-            f"{parameter.name}.v", shape, lambda v: v * self.beta2 + gradient * gradient * (1 - self.beta2)
-        )
-        rate = lr / (1.0 - g.op("Pow", self.beta1, step))
-        root = g.op("Sqrt", v / (1.0 - g.op("Pow", self.beta2, step)))
-        return parameter - m * rate / (root + self.epsilon)
+        m, root, correction = _moments(self, state, parameter, gradient)
+        u = m / correction / (root + self.epsilon)
+        u = u + parameter * self.decay if self.decay else u
+        norms = [g.op("Sqrt", g.op("ReduceSum", x * x, keepdims=0)) for x in (parameter, u)]
+        both = g.mask("Greater", norms[0] * norms[1], 0.0)
+        # With both = 0 this is 1: the division is by 1 then, and never by 0.
+        ratio = (norms[0] * both + (1.0 - both)) / (norms[1] * both + (1.0 - both))
+        return parameter - u * (lr * ratio)
 
 
-def _fixed(parameter: Value) -> tuple[int, ...]:
-    return tuple(int(dim) for dim in parameter.shape)
+def _moments(
+    solver: Adam | AdamW | Lamb, state: State, parameter: Value, gradient: Value
+) -> tuple[Value, Value, Value]:
+    """m, √v̂ and the correction of m: m̂ = m / correction."""
+    g = parameter.graph
+    step = state.keep("adam.step", (), lambda t: t + 1.0)
+    m = state.of(parameter, "m", lambda m: m * solver.beta1 + gradient * (1 - solver.beta1))
+    v = state.of(parameter, "v", lambda v: v * solver.beta2 + gradient * gradient * (1 - solver.beta2))
+    return m, g.op("Sqrt", v / _correction(g, solver.beta2, step)), _correction(g, solver.beta1, step)
 
 
-def make(name: str, momentum: float) -> Optimizer | None:
-    """The optimiser of that name, or None if there is none."""
-    known: dict[str, Optimizer] = {"sgd": Sgd(momentum), "adam": Adam()}
-    return known.get(name)
+def _correction(g: Graph, beta: float, step: Value) -> Value:
+    """1 - beta^step, as a double on the way: for 0.999 a float would be off by 1e-5."""
+    double = g.op("Cast", step, to=TensorProto.DOUBLE)
+    power = g.op("Pow", g.constant(np.array(beta, np.float64)), double)
+    return g.op("Cast", g.op("Sub", g.constant(np.array(1.0, np.float64)), power), to=g.elem_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """What happens to the gradients before the optimiser sees them, in this order.
+
+    `clip_value`: each element to [-clip_value, clip_value]. `clip_norm`: all together, times
+    clip_norm/(‖g‖ + 1e-6) where the global norm is larger (Pascanu et al. 2013). `weight_decay`: L2, adds
+    weight_decay·w. `l1`: adds l1·sign(w). 0 leaves each out.
+    """
+
+    clip_value: float = 0.0
+    clip_norm: float = 0.0
+    weight_decay: float = 0.0
+    l1: float = 0.0
+
+    def __call__(self, g: Graph, gradients: Mapping[str, Value]) -> dict[str, Value]:
+        """The treated gradients, by parameter."""
+        treated = dict(gradients)
+        if self.clip_value:
+            treated = {k: g.op("Clip", v, -self.clip_value, self.clip_value) for k, v in treated.items()}
+        if self.clip_norm:
+            squares = [g.op("ReduceSum", v * v, keepdims=0) for v in treated.values()]
+            norm = g.op("Sqrt", g.op("Sum", *squares))
+            factor = g.op("Min", self.clip_norm / (norm + 1e-6), 1.0)
+            treated = {k: v * factor for k, v in treated.items()}
+        return {k: self._regularised(g, g.value(k), v) for k, v in treated.items()}
+
+    def _regularised(self, g: Graph, weight: Value, gradient: Value) -> Value:
+        if self.weight_decay:
+            gradient = gradient + weight * self.weight_decay
+        return gradient + g.op("Sign", weight) * self.l1 if self.l1 else gradient
+
+
+OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {
+    "sgd": Sgd,
+    "nesterov": lambda: Sgd(0.9, nesterov=True),
+    "adagrad": AdaGrad,
+    "rmsprop": RmsProp,
+    "adam": Adam,
+    "adamw": AdamW,
+    "lamb": Lamb,
+}
+
+
+def optimizer_named(optimizer: str | Optimizer, momentum: float = 0.0) -> Optimizer:
+    """The optimiser itself, or the one of that name; `momentum` is for sgd, nesterov and rmsprop.
+
+    Raises:
+        ModelError: there is none of that name.
+    """
+    if not isinstance(optimizer, str):
+        return optimizer
+    if optimizer not in OPTIMIZERS:
+        near = difflib.get_close_matches(optimizer, OPTIMIZERS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ModelError(f"no optimiser '{optimizer}'; {hint}there are {', '.join(sorted(OPTIMIZERS))}")
+    if momentum and optimizer in ("sgd", "nesterov"):
+        return Sgd(momentum, nesterov=optimizer == "nesterov")
+    return RmsProp(momentum=momentum) if momentum and optimizer == "rmsprop" else OPTIMIZERS[optimizer]()

@@ -5,32 +5,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import onnx
 from onnx import helper
 
+from converter.autodiff.canonical import IR, needed_opset
 from converter.autodiff.graph import Graph, Value
-from converter.autodiff.registry import STOPS, TRAINING_FORMS, Node, gradient_of
+from converter.autodiff.inline import uses
+from converter.autodiff.registry import Node, gradient_of
 from converter.autodiff.shapes import infer_shapes
+from converter.autodiff.tape import record as record
 from edge_runtime.errors import ModelError
-
-
-def record(g: Graph, nodes: Iterable[onnx.NodeProto], wanted: Collection[str]) -> list[Node]:
-    """Write the forward nodes into `g`, in their training form where they depend on `wanted`.
-
-    Returns:
-        The nodes that depend on `wanted`: those that the backward pass visits, in forward order.
-    """
-    active, tape, trainable = set(wanted), [], frozenset(wanted)
-    for proto in nodes:
-        node = Node.of(g, proto)
-        if proto.op_type in STOPS or active.isdisjoint(proto.input):
-            g.nodes.append(proto)
-            continue
-        form = TRAINING_FORMS.get(proto.op_type)
-        if form is None:
-            g.nodes.append(proto)
-        else:
-            node = form(g, node, trainable)
-        active.update(value.name for value in node.outputs)
-        tape.append(node)
-    return tape
 
 
 def backward(
@@ -54,7 +35,9 @@ def backward(
     parts: dict[str, list[Value]] = {name: [seed] for name, seed in seeds.items()}
     for node in reversed(tape):
         arrived = [_total(g, parts.pop(out.name)) if out.name in parts else None for out in node.outputs]
-        if not any(arrived):
+        while arrived and arrived[-1] is None:
+            arrived.pop()
+        if not arrived:
             continue
         found = gradient_of(node)(g, node, *arrived)
         gradients = [found] if found is None or isinstance(found, Value) else found
@@ -75,18 +58,8 @@ def prune(nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]) -> tuple[list
     for node in reversed(list(nodes)):
         if not used.isdisjoint(node.output):
             kept.append(node)
-            used.update(_uses(node))
+            used.update(uses(node))
     return kept[::-1], used
-
-
-def _uses(node: onnx.NodeProto) -> set[str]:
-    """What a node reads, also from within the branches of an If or the body of a Loop."""
-    names = set(node.input)
-    for attribute in node.attribute:
-        for graph in [attribute.g, *attribute.graphs]:
-            for inner in graph.node:
-                names |= _uses(inner)
-    return names
 
 
 def gradient_graph(model: onnx.ModelProto, wanted: Sequence[str]) -> onnx.ModelProto:
@@ -121,7 +94,10 @@ def gradient_graph(model: onnx.ModelProto, wanted: Sequence[str]) -> onnx.ModelP
         g.nodes.append(helper.make_node("Identity", [gradients[name].name], [f"d/{name}"]))
         outputs.append(helper.make_tensor_value_info(f"d/{name}", g.elem_type, shapes[name]))
     nodes, used = prune(g.nodes, [value.name for value in outputs])
-    inputs = [*graph.input, helper.make_tensor_value_info(seed.name, g.elem_type, shapes[out.name])]
+    inputs = [*graph.input, helper.make_tensor_value_info(seed.name, g.elem_type, g.shapes[out.name])]
     constants = [tensor for name, tensor in g.constants.items() if name in used]
     made = helper.make_graph(nodes, f"{graph.name} gradient", inputs, outputs, constants)
-    return helper.make_model(made, opset_imports=model.opset_import, ir_version=model.ir_version)
+    opset = [helper.make_opsetid("", needed_opset(nodes, g.opset))]
+    return helper.make_model(
+        made, opset_imports=opset, ir_version=max(helper.find_min_ir_version_for(opset), IR)
+    )

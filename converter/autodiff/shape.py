@@ -1,10 +1,9 @@
-"""Gradients of operators that move elements and do not change them."""
+"""Gradients of operators that change the shape or repeat elements."""
 
 import numpy as np
 
 from converter.autodiff.graph import Graph, Value
 from converter.autodiff.registry import Gradients, Node, rule
-from edge_runtime.errors import ModelError
 
 
 @rule("Reshape", "Flatten", "Squeeze", "Unsqueeze")
@@ -37,50 +36,50 @@ def concat(g: Graph, node: Node, dy: Value) -> Gradients:
     return g.ops("Split", dy, sizes, outputs=len(inputs), axis=axis)
 
 
+@rule("Split")
+def split(g: Graph, node: Node, *gradients: Value | None) -> Gradients:
+    """Cut along an axis: the gradients are joined, zeros for a part that does not matter."""
+    given = [*gradients, *[None] * (len(node.outputs) - len(gradients))]
+    parts = [
+        g.op("Expand", 0.0, g.shape_of(y)) if dy is None else dy
+        for y, dy in zip(node.outputs, given, strict=True)
+    ]
+    return g.op("Concat", *parts, axis=node.attribute("axis", 0))
+
+
 @rule("Expand")
 def expand(g: Graph, node: Node, dy: Value) -> Gradients:
     """Broadcast to a shape: the gradient is summed over what was repeated."""
     return g.unbroadcast(dy, node.y.shape, node.x)
 
 
-@rule("Slice")
-def slice_(g: Graph, node: Node, dy: Value) -> Gradients:
-    """A window with steps of 1: the gradient is padded with zeros to the whole."""
-    rank = len(node.x.shape)
-    axes = node.constant(3).tolist() if node.has(3) else list(range(len(node.constant(1))))
-    steps = node.constant(4).tolist() if node.has(4) else [1] * len(axes)
-    before, after = [0] * rank, [0] * rank
-    for axis, start, stop, step in zip(
-        axes, node.constant(1).tolist(), node.constant(2).tolist(), steps, strict=True
-    ):
-        length = node.x.shape[axis]
-        if step != 1 or isinstance(length, str):
-            raise ModelError(
-                f"{node}: only slices of a fixed length with steps of 1 have a gradient; got step {step}"
-            )
-        first, last, _ = slice(start, stop).indices(length)
-        before[axis % rank], after[axis % rank] = first, length - max(first, last)
-    return g.op("Pad", dy, [*before, *after])
+@rule("Tile")
+def tile(g: Graph, node: Node, dy: Value) -> Gradients:
+    """Repeated along each axis: with the repeats as axes of their own, the gradient is summed over them."""
+    pairs = [g.op("Unsqueeze", value, [1]) for value in (node.input(1), g.shape_of(node.x))]
+    interleaved = g.reshape(g.op("Concat", *pairs, axis=1), [-1])
+    return g.sum(g.op("Reshape", dy, interleaved), list(range(0, 2 * len(node.x.shape), 2)))
 
 
-@rule("Gather", weights=(0,))
-def gather(g: Graph, node: Node, dy: Value) -> Gradients:
-    """Elements by index along an axis: each gradient is added where its element came from."""
-    x, indices = node.x, node.input(1)
-    rank = len(x.shape)
-    axis = node.attribute("axis", 0) % rank
-    length = x.shape[axis]
-    if indices.name in g.constants and not indices.shape and isinstance(length, int):
-        before = [0] * rank
-        before[axis] = int(node.constant(1)) % length
-        after = [0] * rank
-        after[axis] = length - 1 - before[axis]
-        return g.op("Pad", g.op("Unsqueeze", dy, [axis]), [*before, *after])
-    count = len(indices.shape)
-    order = [axis, *range(axis), *range(axis + 1, rank)]
-    updates = [*range(axis, axis + count), *range(axis), *range(axis + count, rank + count - 1)]
-    shape = g.op("Gather", g.shape_of(x), order)
-    zeros = g.op("Expand", 0.0, shape)
-    where = g.op("Unsqueeze", indices, [-1])
-    total = g.op("ScatterND", zeros, where, g.op("Transpose", dy, perm=updates), reduction="add")
-    return g.op("Transpose", total, perm=[int(i) for i in np.argsort(order)])
+@rule("Trilu")
+def trilu(g: Graph, node: Node, dy: Value) -> Gradients:
+    """A triangle of a matrix, zeros elsewhere: so is the gradient."""
+    return g.op("Trilu", dy, node.input(1) if node.has(1) else None, upper=node.attribute("upper", 1))
+
+
+@rule("SpaceToDepth")
+def space_to_depth(g: Graph, node: Node, dy: Value) -> Gradients:
+    """Blocks of positions to channels: the inverse leads back."""
+    mode = node.attribute("mode", "DCR")
+    return g.op("DepthToSpace", dy, blocksize=node.attribute("blocksize", 1), mode=mode)
+
+
+@rule("DepthToSpace")
+def depth_to_space(g: Graph, node: Node, dy: Value) -> Gradients:
+    """Channels to blocks of positions: the inverse leads back, for the channel order CRD by hand."""
+    block = int(node.attribute("blocksize", 1))
+    if node.attribute("mode", "DCR") == "DCR":
+        return g.op("SpaceToDepth", dy, blocksize=block)
+    _, channels, height, width = node.x.shape
+    split_up = [0, int(channels) // block**2, int(height), block, int(width), block]
+    return g.reshape_like(g.op("Transpose", g.reshape(dy, split_up), perm=[0, 1, 3, 5, 2, 4]), node.x)

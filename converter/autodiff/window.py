@@ -4,9 +4,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from converter.autodiff.graph import Graph, Value
 from converter.autodiff.registry import Node
 from edge_runtime.errors import ModelError
+from edge_runtime.tensors import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,11 @@ class Window:
         end = [r - n - b for r, n, b in zip(reach, size, begin, strict=True)]
         columns = (kernel, strides, dilations, begin, end, size, out)
         return cls(*(tuple(int(v) for v in column) for column in columns))
+
+    def along(self, axis: int) -> "Window":
+        """The window along one axis alone."""
+        columns = (self.kernel, self.strides, self.dilations, self.begin, self.end, self.size, self.out)
+        return Window(*((column[axis],) for column in columns))
 
     @property
     def rank(self) -> int:
@@ -107,3 +115,28 @@ class Window:
             starts = [p * d for p, d in zip(position, self.dilations, strict=True)]
             stops = [a + (o - 1) * s + 1 for a, o, s in zip(starts, self.out, self.strides, strict=True)]
             yield padded if self.pointwise else g.slice(padded, starts, stops, axes, self.strides)
+
+    def transposed(self, g: Graph, dy: Value, w: Value, groups: int) -> Value:
+        """The transpose of the convolution with `w`, applied to `dy`."""
+        return g.op(
+            "ConvTranspose",
+            dy,
+            w,
+            group=groups,
+            kernel_shape=list(self.kernel),
+            strides=list(self.strides),
+            dilations=list(self.dilations),
+            pads=self.pads,
+            output_padding=self.left_over,
+        )
+
+    def selection(self) -> Array:
+        """Which element each position in the kernel meets: 0 or 1, float32[positions, elements, outputs]."""
+        chosen = np.ones((1, 1, 1), np.float32)
+        for k, s, d, b, n, o in zip(
+            self.kernel, self.strides, self.dilations, self.begin, self.size, self.out, strict=True
+        ):
+            met = np.arange(k)[:, None] * d + np.arange(o) * s - b
+            axis = (met[:, None] == np.arange(n)[:, None]).astype(np.float32)
+            chosen = np.kron(chosen, axis)
+        return chosen

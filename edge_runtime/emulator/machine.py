@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import edge_runtime
+from edge_runtime.emulator import limit
 from edge_runtime.emulator.counter import Count, compile_counter, parse_counts
 from edge_runtime.emulator.device import write_device
 from edge_runtime.emulator.needs import complaint, require
@@ -44,7 +45,8 @@ def run(target: Target | str, args: Sequence[str], *, count: bool = False, captu
 
     Raises:
         TargetError: there is no such target.
-        EmulatorError: a tool is missing, the device cannot be built, it died from a signal, or its counts disagree.
+        EmulatorError: a tool is missing, the device cannot be built, the process took more than its memory or died
+            from a signal, or its counts disagree.
     """
     return _emulate(Target.load(target), ["edge_runtime", *args], count=count, capture=capture)
 
@@ -96,15 +98,16 @@ def _emulate(
         python, path = _arm_python(device) if target.arch == "aarch64" else _own_python()
         log = Path(scratch, "counts.jsonl")
         plugin = ["-plugin", _plugin(compile_counter(Path(scratch)), log)] if count else []
-        done = subprocess.run(
+        pipe = subprocess.PIPE if capture else None
+        done = limit.call(
             [qemu, *plugin, "-L", device, "-cpu", target.emulator_cpu, *python, "-P", "-m", *module],
+            target.name,
+            target.ram_mib,
             env=_environment({} if alone else os.environ, path, count),
             cwd="/" if alone else None,
-            capture_output=capture,
-            text=True,
-            errors="replace",
+            stdout=pipe,
+            stderr=pipe,
             preexec_fn=_no_core_file,
-            check=False,
         )
         if done.returncode < 0:
             name = signal.Signals(-done.returncode).name

@@ -45,6 +45,7 @@ def open_session(
     exact_int8: bool = True,
     config: dict[str, str] | None = None,
     options: dict[str, Any] | None = None,
+    without: Sequence[str] = (),
 ) -> Any:
     """An `onnxruntime.InferenceSession` for serialised bytes or a file.
 
@@ -56,6 +57,7 @@ def open_session(
         exact_int8: never use kernels that saturate.
         config: further session configuration entries.
         options: further attributes of `SessionOptions`.
+        without: optimisers of graphs to leave out, by onnxruntime's names.
 
     Raises:
         BackendError: onnxruntime is missing, or a provider is.
@@ -80,7 +82,10 @@ def open_session(
         chosen.add_session_config_entry(name, value)
     try:
         return ort.InferenceSession(
-            str(model) if isinstance(model, Path) else model, chosen, providers=list(providers)
+            str(model) if isinstance(model, Path) else model,
+            chosen,
+            providers=list(providers),
+            disabled_optimizers=list(without),
         )
     except Exception as error:
         first = str(error).strip().splitlines()[0]

@@ -24,6 +24,8 @@ mlp (float[n,6] x) => (float[n,3] logits) <float[8,6] w1, float[8] b1, float[3,8
   logits = Gemm<transB = 1>(r, w2, b2)
 }"""
 
+WITHOUT_RULE = "o = Optional(h) r = OptionalGetElement(o)"
+
 BATCH_NORM = """<ir_version: 10, opset_import: ["" : 21]>
 bn (float[n,2,6,6] x) => (float[n,3] logits)
 <float[4,2,3,3] w1, float[4] s, float[4] b, float[4] mean, float[4] var, float[3,4] w2, float[3] b2> {
@@ -257,10 +259,10 @@ def test_the_evaluation_graph_runs_with_the_weights_it_is_given() -> None:
 @pytest.mark.parametrize(
     ("text", "arguments", "sentence"),
     [
-        (MLP.replace("Relu(h)", "Asinh(h)"), {}, r"node 'r' \(Asinh\): no gradient rule for operator Asinh"),
+        (MLP.replace("r = Relu(h)", WITHOUT_RULE), {}, r"node 'r' .*: no gradient rule for operator Optional"),
         (MLP, {"trainable": ["w11"]}, r"trainable 'w11': the model has no such weight; did you mean w1\?"),
         (MLP, {"trainable": []}, "no weights to train"),
-        (MLP, {"loss": "hinge"}, "no loss 'hinge'; there are cross_entropy, mse"),
+        (MLP, {"loss": "hinge"}, "no loss 'hinge'; there are .*cross_entropy.* mse"),
         (MLP, {"optimizer": "lion"}, "no optimiser 'lion'"),
         (MLP.replace("x) =>", "x, float[n,8] z) =>").replace("Relu(h)", "Add(h, z)"), {}, "one data input; .* x, z"),
         (MLP.replace("(float[n,3] logits)", "(float[n,3] logits, float[n,8] h)"), {}, "one data output"),
@@ -276,7 +278,7 @@ def test_what_cannot_be_trained_is_said_in_one_sentence(text: str, arguments: di
 
 
 def test_a_missing_rule_does_not_matter_before_the_trained_weights() -> None:
-    differentiate(model(MLP.replace("Relu(h)", "Asinh(h)")), trainable=["w2", "b2"])
+    differentiate(model(MLP.replace("r = Relu(h)", WITHOUT_RULE)), trainable=["w2", "b2"])
 
 
 def test_offsets_point_at_the_weights(tmp_path) -> None:
