@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from edge_runtime.console import say, table
+from edge_runtime.files import write_text
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("numpy", "onnxruntime", "onnx", "torch", "flwr")
@@ -128,7 +129,7 @@ def write_docs() -> None:
             )
             parts.append(f"| {' | '.join(map(str, cells))} |")
         parts.append("")
-    (ROOT / "docs" / "benchmarks.md").write_text("\n".join(parts), encoding="utf-8")
+        write_text(ROOT / "docs" / "benchmarks.md", "\n".join(parts))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ the input that the micro-batch's loss and gradient are multiplied by.
 """
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -332,6 +333,22 @@ def _give(made: _Made, value: Value, *, accumulate: bool) -> None:
     made.replace({name: value for name, value in g.replaced.items() if name in g.constants})
 
 
+def _solved(g: Graph, solver: Optimizer, state: State, name: str, gradient: Value, lr: Value) -> Value:
+    """The new value of one weight.
+
+    A weight whose shape ends in 1, that of a 1x1 convolution, is updated flat: onnxruntime multiplies such a shape
+    by a number element by element, at 149 Arm instructions each, which was 200 of MobileNetV2's 527 million.
+    """
+    weight = g.value(name)
+    if len(weight.shape) < 2 or weight.shape[-1] != 1:
+        return solver(state, weight, gradient, lr)
+    lengths = [int(length) for length in weight.shape]
+    flat = g.reshape(weight, [-1])
+    g.shapes[flat.name] = (math.prod(lengths),)
+    state.called[flat.name] = name
+    return g.reshape(solver(state, flat, g.reshape(gradient, [-1]), lr), lengths)
+
+
 def _update(made: _Made, solver: Optimizer, treatment: Treatment) -> None:
     """Give the new weights, running statistics and state."""
     g = made.g
@@ -342,7 +359,7 @@ def _update(made: _Made, solver: Optimizer, treatment: Treatment) -> None:
     for name, gradient in treatment(g, made.gradients).items():
         # Weight by weight: the engine works its way from the last output to the first.
         known = set(state.updated)
-        updated = solver(state, g.value(name), gradient, lr)
+        updated = _solved(g, solver, state, name, gradient, lr)
         g.shapes.update(state.shapes)
         made.replace({name: updated})
         made.replace({k: value for k, value in state.updated.items() if k not in known}, "state")

@@ -75,6 +75,7 @@ def _fold(source: onnx.ModelProto, trainable: bool) -> onnx.ModelProto:
     weights = frozenset(tensor.name for tensor in source.graph.initializer if tensor.data_type in floats)
     onnxscript.optimizer.fold_constants(model, should_fold=partial(_unless, weights))
     model = rewrite(model, _SHAPE_RULES)
+    _without_phantom_biases(model, frozenset(tensor.name for tensor in source.graph.initializer))
     for tidy in (IdentityEliminationPass(), RemoveUnusedNodesPass(), LiftConstantsToInitializersPass()):
         tidy(model)
     return onnx_ir.serde.serialize_model(model)
@@ -85,3 +86,13 @@ def _unless(weights: frozenset[str], node: onnx_ir.Node) -> bool | None:
     if node.op_type in ("Shape", "Size", "CastLike"):  # of the shape or the type alone
         return None
     return False if any(value is not None and value.name in weights for value in node.inputs) else None
+
+
+def _without_phantom_biases(model: onnx_ir.Model, given: frozenset[str]) -> None:
+    """Remove the zero biases that PyTorch's exporter writes for convolutions without one: they would be trained."""
+    for node in model.graph:
+        bias = node.inputs[2] if node.op_type == "Conv" and len(node.inputs) > 2 else None
+        if bias is None or bias.name in given or bias.const_value is None:
+            continue
+        if not bias.const_value.numpy().any():
+            node.resize_inputs(2)

@@ -26,6 +26,7 @@ class State:
     graph: Graph
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     updated: dict[str, Value] = field(default_factory=dict)
+    called: dict[str, str] = field(default_factory=dict)  # names for parameters in another shape
     _asked: dict[str, Value] = field(default_factory=dict)
 
     def keep(self, name: str, shape: tuple[int, ...], update: Callable[[Value], Value]) -> Value:
@@ -39,7 +40,7 @@ class State:
     def of(self, parameter: Value, what: str, update: Callable[[Value], Value]) -> Value:
         """The same for a tensor of `parameter`'s shape."""
         shape = tuple(int(dim) for dim in parameter.shape)
-        return self.keep(f"{parameter.name}.{what}", shape, update)
+        return self.keep(f"{self.called.get(parameter.name, parameter.name)}.{what}", shape, update)
 
 
 class Optimizer(Protocol):

@@ -47,7 +47,7 @@ def split(g: Graph, node: Node, *gradients: Value | None) -> Gradients:
     return g.op("Concat", *parts, axis=node.attribute("axis", 0))
 
 
-@rule("Expand")
+@rule("Expand", weights=(0,))
 def expand(g: Graph, node: Node, dy: Value) -> Gradients:
     """Broadcast to a shape: the gradient is summed over what was repeated."""
     return g.unbroadcast(dy, node.y.shape, node.x)
