@@ -11,11 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from converter.model import Model, constants, copy, load, set_constant
+from converter.model import Model, constants, copy, layer_weights, load, set_constant
 from edge_runtime.errors import ModelError
 from edge_runtime.tensors import Array
-
-_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +42,7 @@ def cluster(model: Model, options: Cluster | None = None) -> onnx.ModelProto:
         raise ModelError(f"cluster: bits is {chosen.bits}; expected 1 to 8")
     result = copy(load(model))
     known = constants(result.graph)
-    names = {
-        node.input[1] for node in result.graph.node if node.op_type in _WEIGHTED and node.input[1] in known
-    }
-    for name in sorted(names):
+    for name in layer_weights(result.graph):
         if known[name].dtype == np.float32 and known[name].size > 4 * 2**chosen.bits:
             set_constant(result.graph, name, share(known[name], chosen))
     return result

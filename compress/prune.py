@@ -15,12 +15,20 @@ import onnx
 
 from compress.channel_rules import analyse
 from compress.channels import Channels, Labels
-from converter.model import Model, attribute, constants, copy, load, prune_unused, set_constant
+from converter.model import (
+    WEIGHTED,
+    Model,
+    attribute,
+    constants,
+    copy,
+    layer_weights,
+    load,
+    prune_unused,
+    set_constant,
+)
 from converter.optimize import optimize
 from edge_runtime.errors import ModelError
 from edge_runtime.tensors import Array
-
-_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,7 @@ class Units:
     @classmethod
     def of(cls, model: onnx.ModelProto, channels: Channels) -> "Units":
         """Every class that some weight carries, with its importance."""
-        weights = {name for node in model.graph.node if node.op_type in _WEIGHTED for name in node.input[1:2]}
+        weights = layer_weights(model.graph)
         shares: dict[int, list[float]] = {}
         layer: dict[int, int] = {}
         for k, tie in enumerate(channels.ties.values()):
@@ -130,7 +138,7 @@ def cost(model: onnx.ModelProto, channels: Channels, removed: Labels) -> float:
     """Multiply-accumulates of one inference after the classes `removed` are gone."""
     total = 0.0
     for node in model.graph.node:
-        if node.op_type in _WEIGHTED and node.input[1] in channels.known:
+        if node.op_type in WEIGHTED and node.input[1] in channels.known:
             outputs = float(np.prod(channels.kept(node.output[0], removed)))
             weight = _shrunk(channels, node.input[1], removed)
             count = channels.kept(node.output[0], removed)[1 if "Conv" in node.op_type else -1]

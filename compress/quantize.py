@@ -20,12 +20,14 @@ from onnx import helper
 from compress.calibrate import QuantParams, Range, affine, calibrate, refine
 from compress.correct import correct_bias
 from converter.model import (
+    WEIGHTED,
     Model,
     attribute,
     constants,
     consumers,
     copy,
     load,
+    output_axis,
     producers,
     prune_unused,
     set_constant,
@@ -33,7 +35,6 @@ from converter.model import (
 from edge_runtime.errors import ModelError
 from edge_runtime.tensors import Array
 
-WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _ARITHMETIC = frozenset(
     {"Add", "Mul", "GlobalAveragePool", "AveragePool", "Concat", "Sigmoid", "LeakyRelu", "Softmax"}
 )
@@ -233,7 +234,7 @@ def _quantize_weight(
     if node.op_type not in WEIGHTED:
         return
     weight, name = known[node.input[1]], node.input[1]
-    axis = _channel_axis(node, weight)
+    axis = output_axis(node, weight.ndim)
     scale, integers = symmetric(weight, axis if options.per_channel else None, options.weight_bits)
     set_constant(graph, f"{name}.integers", integers)
     set_constant(graph, f"{name}.scale", scale)
@@ -252,7 +253,7 @@ def _quantize_weight(
 
 def _restored(node: onnx.NodeProto, weight: Array, options: Quantize) -> Array:
     """The weight as the quantised model has it, in float32."""
-    axis = _channel_axis(node, weight)
+    axis = output_axis(node, weight.ndim)
     scale, integers = symmetric(weight, axis if options.per_channel else None, options.weight_bits)
     shape = [1] * weight.ndim
     shape[axis] = -1
@@ -270,12 +271,6 @@ def _quantize_bias(graph: onnx.GraphProto, node: onnx.NodeProto, bias: Array, st
     parts = [f"{name}.integers", f"{name}.scale", f"{name}.zero_point"]
     node.input[2] = f"{name}.dequantized"
     return helper.make_node("DequantizeLinear", parts, [node.input[2]], name=f"{name}.dq", axis=0)
-
-
-def _channel_axis(node: onnx.NodeProto, weight: Array) -> int:
-    if node.op_type == "Gemm":
-        return 0 if attribute(node, "transB", 0) else 1
-    return {"Conv": 0, "ConvTranspose": 1}.get(node.op_type, weight.ndim - 1)
 
 
 def symmetric(weight: Array, axis: int | None, bits: int = 8) -> tuple[Array, Array]:

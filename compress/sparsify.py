@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 
-from converter.model import Model, constants, copy, load, set_constant
+from converter.model import Model, constants, copy, layer_weights, load, set_constant
 from edge_runtime.errors import ModelError
 from edge_runtime.tensors import Array
-
-_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +46,12 @@ def sparsify(model: Model, options: Sparsify | None = None) -> onnx.ModelProto:
     chosen = options or Sparsify()
     result = copy(load(model))
     known = constants(result.graph)
-    names = {n.input[1] for n in result.graph.node if n.op_type in _WEIGHTED and n.input[1] in known}
+    names = layer_weights(result.graph)
     for name in chosen.layers:
         if name not in names:
-            raise ModelError(
-                f"sparsify: no layer has a weight '{name}'; there are {', '.join(sorted(names))}"
-            )
+            raise ModelError(f"sparsify: no layer has a weight '{name}'; there are {', '.join(names)}")
     pattern = _pattern(chosen.pattern)
-    for name in sorted(names):
+    for name in names:
         share = chosen.layers.get(name, chosen.amount)
         if not 0 <= share < 1:
             raise ModelError(

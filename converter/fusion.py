@@ -13,11 +13,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from converter.model import attribute, constants, consumers, producers, set_constant
+from converter.model import attribute, constants, consumers, output_axis, producers, set_constant
 from edge_runtime.tensors import Array
-
-# The axis of the weight that holds the output channels.
-_OUTPUT_AXIS = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
 
 
 def fuse_batch_normalization(graph: onnx.GraphProto) -> bool:
@@ -45,9 +42,7 @@ def _fold(
     gamma, beta, mean, var = (known[name].astype(np.float64) for name in norm.input[1:5])
     epsilon = attribute(norm, "epsilon", 1e-5)
     weight = known[before.input[1]]
-    axis = _OUTPUT_AXIS[before.op_type]
-    if before.op_type == "Gemm":
-        axis = 0 if attribute(before, "transB", 0) else 1
+    axis = output_axis(before, weight.ndim)
     scale = gamma / np.sqrt(var + epsilon)
     bias = (
         known[before.input[2]].astype(np.float64)

@@ -17,6 +17,9 @@ from edge_runtime.tensors import Array
 Model: TypeAlias = onnx.ModelProto | str | os.PathLike[str]
 """What every verb of the converter takes: a model, or the path of one."""
 
+WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+"""Operators whose second input is a weight with output channels."""
+
 
 def load(model: Model) -> onnx.ModelProto:
     """The model itself, checked; weights kept beside it are read in.
@@ -87,6 +90,19 @@ def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
         if found.name == name:
             return onnx.helper.get_attribute_value(found)
     return default
+
+
+def layer_weights(graph: onnx.GraphProto) -> list[str]:
+    """Names of the constants that are weights of a convolution or matrix product, sorted."""
+    known = constants(graph)
+    return sorted({n.input[1] for n in graph.node if n.op_type in WEIGHTED and n.input[1] in known})
+
+
+def output_axis(node: onnx.NodeProto, rank: int) -> int:
+    """The axis of a layer's weight, of that rank, that holds its output channels; the node is one of `WEIGHTED`."""
+    if node.op_type == "Gemm":
+        return 0 if attribute(node, "transB", 0) else 1
+    return {"Conv": 0, "ConvTranspose": 1}.get(node.op_type, rank - 1)
 
 
 def set_constant(graph: onnx.GraphProto, name: str, value: Array) -> None:
