@@ -20,9 +20,9 @@ from edge_runtime import Samples, Session, Trainer
 from edge_runtime.bundle import Bundle
 from edge_runtime.data import batches
 from edge_runtime.errors import LittoralError
-from edge_runtime.features import FeatureCache
 from edge_runtime.profile import interleaved
-from edge_runtime.stages import find, select
+from edge_runtime.training.features import FeatureCache
+from edge_runtime.training.stages import find, select
 from examples import efficientnet_lite0, fashion_mnist
 
 TRAIN, TEST, SIDE, BATCH, EPOCHS, LR = 2000, 1000, 96, 32, 10, 0.05

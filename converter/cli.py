@@ -15,8 +15,8 @@ from edge_runtime.command import Command
 from edge_runtime.console import megabytes, say
 from edge_runtime.data import parse_preprocess
 from edge_runtime.errors import InputError
-from edge_runtime.program import Roles
 from edge_runtime.tensors import Array
+from edge_runtime.training.program import Roles
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,7 @@ from converter.model import to_bytes
 from converter.step import Step
 from edge_runtime.engines import onnx as engine
 from edge_runtime.errors import InputError
-from edge_runtime.program import OPTIONS, WITHOUT, Roles
+from edge_runtime.training.program import OPTIONS, WITHOUT, Roles
 
 # A process that has imported Python, NumPy and onnxruntime and done nothing yet, and what the engine keeps for
 # each node of a graph: measured on Linux with onnxruntime 1.31.

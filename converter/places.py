@@ -1,7 +1,7 @@
 """Where in a serialised model the bytes of its parameters lie: the table by which a device writes new ones.
 
 The offsets are found by reading the file's protobuf structure, as
-https://protobuf.dev/programming-guides/encoding/ defines it. `edge_runtime.export` describes the table.
+https://protobuf.dev/programming-guides/encoding/ defines it. `edge_runtime.training.export` describes the table.
 """
 
 from collections.abc import Iterator, Mapping

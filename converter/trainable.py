@@ -17,9 +17,9 @@ from converter.differentiate import METADATA, evaluation_graph, loss_graph
 from converter.memory import fit_memory
 from converter.places import quantized_table, tensor_data, weights_table
 from converter.step import Step, StepArguments
-from edge_runtime.arrays import write_parameters
 from edge_runtime.bundle import Bundle, Manifest, Preprocess, pack
 from edge_runtime.tensors import Array, TensorSpec
+from edge_runtime.training.arrays import write_parameters
 
 __all__ = ["pack_trainable", "tensor_data"]
 

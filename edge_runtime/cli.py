@@ -16,7 +16,7 @@ from edge_runtime.files import atomic
 from edge_runtime.session import Session
 from edge_runtime.target import Target, target_names
 from edge_runtime.tensors import Array
-from edge_runtime.training_cli import TRAIN
+from edge_runtime.training.cli import TRAIN
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:

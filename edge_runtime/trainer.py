@@ -11,20 +11,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge_runtime import checkpoint as checkpoints
-from edge_runtime import fitting
-from edge_runtime.arrays import read_parameters, write_parameters
 from edge_runtime.bundle import Bundle
 from edge_runtime.data import Samples
 from edge_runtime.errors import BundleError, InputError
-from edge_runtime.evaluation import Evaluation
-from edge_runtime.export import export
-from edge_runtime.fitting import Epoch, Progress, Settings
-from edge_runtime.program import METADATA, give_back
-from edge_runtime.schedules import Schedule, constant
-from edge_runtime.stepper import Stepper
-from edge_runtime.stored import Stored
 from edge_runtime.tensors import Array, describe
+from edge_runtime.training import checkpoint as checkpoints
+from edge_runtime.training import fitting
+from edge_runtime.training.arrays import read_parameters, write_parameters
+from edge_runtime.training.evaluation import Evaluation
+from edge_runtime.training.export import export
+from edge_runtime.training.fitting import Epoch, Progress, Settings
+from edge_runtime.training.program import METADATA, give_back
+from edge_runtime.training.schedules import Schedule, constant
+from edge_runtime.training.stepper import Stepper
+from edge_runtime.training.stored import Stored
 
 __all__ = ["METADATA", "Epoch", "Trainer", "read_parameters", "write_parameters"]
 
@@ -184,7 +184,7 @@ class Trainer:
             samples: `x` and `y` as for `step`.
             epochs: how often each sample is seen.
             batch_size: samples a step; the last step of an epoch takes what is left.
-            lr: learning rate, or a function of the step's number, from 0: see `edge_runtime.schedules`.
+            lr: learning rate, or a function of the step's number, from 0: see `edge_runtime.training.schedules`.
             seed: of the shuffling.
             progress: draw a bar on a terminal.
             extra: what else the loss takes, by name, a row for each sample.

@@ -22,12 +22,13 @@ import onnx
 from converter.convert import convert
 from converter.trainable import pack_trainable
 from converter.transfer import last_layers, pack_split
-from edge_runtime import Bundle, Samples, Session, Trainer, emulator, staged
+from edge_runtime import Bundle, Samples, Session, Trainer, emulator
 from edge_runtime.bundle import pack
 from edge_runtime.console import say, table
 from edge_runtime.continual import Memory
 from edge_runtime.errors import LittoralError
 from edge_runtime.tensors import Array
+from edge_runtime.training import staged
 from examples import digits
 
 TARGET = "rpi4"

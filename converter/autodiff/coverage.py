@@ -78,7 +78,7 @@ def table() -> str:
     rows.append(f"| **not covered** | {' '.join(NOT_COVERED)} |")
     for reason, kinds in NOT_DIFFERENTIABLE.items():
         rows.append(f"| not differentiable: {reason} | {' '.join(sorted(kinds.split()))} |")
-    return "\n".join([totals(), "", "| file in `converter/autodiff` | operators |", "|---|---|", *rows])
+    return "\n".join([totals(), "", "| file in `converter/autodiff/rules` | operators |", "|---|---|", *rows])
 
 
 def written(page: str) -> str:

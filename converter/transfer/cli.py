@@ -16,7 +16,7 @@ from edge_runtime.command import Command
 from edge_runtime.console import megabytes, say
 from edge_runtime.data import parse_preprocess
 from edge_runtime.errors import InputError
-from edge_runtime.stages import stages
+from edge_runtime.training.stages import stages
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -313,7 +313,7 @@ def test_the_page_is_up_to_date() -> None:
 def test_the_rule_on_the_page_is_the_rule() -> None:
     example = re.search("```python\n(@rule.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert example
-    assert example[1] in (ROOT / "converter/autodiff/activation.py").read_text(encoding="utf-8")
+    assert example[1] in (ROOT / "converter/autodiff/rules/activation.py").read_text(encoding="utf-8")
 
 
 def test_what_no_case_can_tell_is_tested_elsewhere() -> None:

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812  (as everyone writes it)
 from onnx import numpy_helper, parser
 
 from converter.autodiff import gradient_graph
-from converter.autodiff.window import Window
+from converter.autodiff.rules.window import Window
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 

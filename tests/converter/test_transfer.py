@@ -28,10 +28,10 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.continual.distilled import UNKNOWN
 from edge_runtime.data import Samples
 from edge_runtime.errors import ModelError
-from edge_runtime.features import FeatureCache
 from edge_runtime.session import Session
-from edge_runtime.stages import select, stages
 from edge_runtime.trainer import Trainer
+from edge_runtime.training.features import FeatureCache
+from edge_runtime.training.stages import select, stages
 from tests.models import HEADER, LINEAR, build, cnn, images
 
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from converter.trainable import pack_trainable
-from edge_runtime import checkpoint as checkpoints
 from edge_runtime.bundle import Bundle
 from edge_runtime.data import Samples
 from edge_runtime.errors import InputError
-from edge_runtime.fitting import Epoch
-from edge_runtime.schedules import cosine
 from edge_runtime.trainer import Trainer
+from edge_runtime.training import checkpoint as checkpoints
+from edge_runtime.training.fitting import Epoch
+from edge_runtime.training.schedules import cosine
 from tests.edge_runtime.test_trainer import lenet
 
 RNG = np.random.default_rng(0)
@@ -169,7 +169,7 @@ def test_killed_in_the_middle_of_a_write(bundle: Bundle, tmp_path: Path) -> None
     code = """
 import os, signal, sys, zipfile
 from edge_runtime import Trainer
-import edge_runtime.checkpoint as c
+import edge_runtime.training.checkpoint as c
 trainer = Trainer(sys.argv[1]); add = c.add
 def slow(archive, name, array):
     add(archive, name, array)

@@ -7,9 +7,9 @@ from converter.transfer import pack_split
 from edge_runtime.bundle import Bundle, Manifest, pack
 from edge_runtime.data import Samples
 from edge_runtime.errors import BundleError, InputError
-from edge_runtime.features import FeatureCache
 from edge_runtime.session import Session
 from edge_runtime.trainer import Trainer
+from edge_runtime.training.features import FeatureCache
 from tests.models import cnn, images
 
 

@@ -5,7 +5,7 @@ import doctest
 import pytest
 import torch
 
-from edge_runtime import schedules
+from edge_runtime.training import schedules
 
 LR, TOTAL = 0.3, 20
 

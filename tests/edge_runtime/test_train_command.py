@@ -9,16 +9,17 @@ import pytest
 
 from converter.trainable import pack_trainable
 from converter.transfer import last_layers, pack_split
-from edge_runtime import emulator, staged
+from edge_runtime import emulator
 from edge_runtime.__main__ import main
 from edge_runtime.bundle import Bundle, pack
 from edge_runtime.data import Samples
 from edge_runtime.errors import BundleError, InputError
-from edge_runtime.features import FeatureCache
 from edge_runtime.session import Session
-from edge_runtime.staged import Turn, parse_plan
-from edge_runtime.stages import absorb, find, select, stages
 from edge_runtime.trainer import Trainer
+from edge_runtime.training import staged
+from edge_runtime.training.features import FeatureCache
+from edge_runtime.training.staged import Turn, parse_plan
+from edge_runtime.training.stages import absorb, find, select, stages
 from tests import assets
 from tests.models import cnn, images
 

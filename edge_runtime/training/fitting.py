@@ -10,8 +10,8 @@ import numpy as np
 from edge_runtime.console import progress as bar
 from edge_runtime.data import Samples
 from edge_runtime.errors import InputError, ModelError
-from edge_runtime.schedules import Schedule
 from edge_runtime.tensors import Array, describe
+from edge_runtime.training.schedules import Schedule
 
 if TYPE_CHECKING:
     from edge_runtime.trainer import Trainer

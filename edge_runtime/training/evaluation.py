@@ -7,8 +7,8 @@ import numpy as np
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import ModelError
-from edge_runtime.program import Roles, open_graph
 from edge_runtime.tensors import Array
+from edge_runtime.training.program import Roles, open_graph
 
 
 class Evaluation:

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime import fitting
 from edge_runtime.bundle import Bundle
 from edge_runtime.data import Samples
 from edge_runtime.errors import InputError
-from edge_runtime.features import FeatureCache
-from edge_runtime.stages import Stage, absorb, find, select
 from edge_runtime.trainer import Trainer
+from edge_runtime.training import fitting
+from edge_runtime.training.features import FeatureCache
+from edge_runtime.training.stages import Stage, absorb, find, select
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def train(
     """Train the stages of a bundle in the order of a plan.
 
     Args:
-        bundle: with a training step; see `edge_runtime.stages`.
+        bundle: with a training step; see `edge_runtime.training.stages`.
         samples: x as the whole model takes it, y its labels.
         plan: the turns.
         test: what the accuracy is measured on after each epoch.

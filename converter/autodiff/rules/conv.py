@@ -5,17 +5,17 @@ on ONNX Runtime it takes two to twenty times as long as what stands here, which 
 of them is fastest depends on the shape. Each choice below says what was measured: milliseconds of x86-64 (one
 thread, AVX-512, 16 samples) and millions of instructions of an emulated Cortex-A72 (2 samples).
 
-Depthwise convolutions have their own file, `converter.autodiff.depthwise`.
+Depthwise convolutions have their own file, `converter.autodiff.rules.depthwise`.
 """
 
 import math
 
 from onnx import helper
 
-from converter.autodiff import depthwise
 from converter.autodiff.graph import Graph, Value
 from converter.autodiff.registry import Gradients, Node, rule, training_form
-from converter.autodiff.window import Window
+from converter.autodiff.rules import depthwise
+from converter.autodiff.rules.window import Window
 
 _TINY = 8
 """Maps of up to so many pixels are unrolled over the whole batch, also forwards. A kernel that works sample by

@@ -24,7 +24,7 @@ import math
 import numpy as np
 
 from converter.autodiff.graph import Graph, Value
-from converter.autodiff.window import Window
+from converter.autodiff.rules.window import Window
 
 _SMALL = 49
 """Largest map, in elements, for which the matrix is used; 7x7 is the last stage of most networks."""

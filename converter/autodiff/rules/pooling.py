@@ -6,7 +6,7 @@ import numpy as np
 
 from converter.autodiff.graph import Graph, Value
 from converter.autodiff.registry import Gradients, Node, rule
-from converter.autodiff.window import Window
+from converter.autodiff.rules.window import Window
 from edge_runtime.tensors import Array
 
 

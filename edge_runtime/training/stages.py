@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.arrays import read_parameters, write_parameters
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import BundleError, InputError
 from edge_runtime.tensors import Array
 from edge_runtime.trainer import Trainer
+from edge_runtime.training.arrays import read_parameters, write_parameters
 
 _SHARED = ("infer.onnx", "weights.json")
 _WHOLE = frozenset((*_SHARED, "backbone.onnx", "weights-backbone.json", "stages.json"))

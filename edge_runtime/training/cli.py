@@ -9,9 +9,17 @@ from edge_runtime.bundle import Bundle, pack
 from edge_runtime.command import Command
 from edge_runtime.data import Samples
 from edge_runtime.errors import InputError
-from edge_runtime.staged import Epoch, Turn, forget_checkpoints, hold_out, parse_plan, together, train
-from edge_runtime.stages import find, stages
 from edge_runtime.tensors import TensorSpec
+from edge_runtime.training.staged import (
+    Epoch,
+    Turn,
+    forget_checkpoints,
+    hold_out,
+    parse_plan,
+    together,
+    train,
+)
+from edge_runtime.training.stages import find, stages
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

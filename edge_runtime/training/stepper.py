@@ -13,8 +13,8 @@ import numpy as np
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import BundleError
-from edge_runtime.program import Program, zeros
 from edge_runtime.tensors import Array
+from edge_runtime.training.program import Program, zeros
 
 Banks = tuple[dict[str, Array], dict[str, Array]]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converter.autodiff.control import unstack
 from converter.autodiff.graph import Graph, Operand, Value
 from converter.autodiff.registry import Node, expansion
+from converter.autodiff.rules.control import unstack
 from edge_runtime.errors import ModelError
 
 Activation = Callable[[Value], Value]

@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.arrays import write_parameters
 from edge_runtime.bundle import Bundle, pack
 from edge_runtime.errors import BundleError
 from edge_runtime.storage import SUFFIX
 from edge_runtime.tensors import Array
+from edge_runtime.training.arrays import write_parameters
 
 _SMALLEST = float(np.finfo(np.float32).tiny) * 256  # scale of a channel that is all zeros
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.arrays import add
 from edge_runtime.console import megabytes
 from edge_runtime.errors import InputError
 from edge_runtime.files import atomic, existing
 from edge_runtime.tensors import Array
+from edge_runtime.training.arrays import add
 
 SCHEMA = 1
 _TABLE = "checkpoint.json"
