@@ -10,11 +10,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import onnx
 
 from benchmarks.harness import Case, main
-from compress.cluster import Cluster, cluster
 from compress.compress import stored
 from compress.fidelity import accuracy
-from compress.retrain import keep_zeros, retrain
-from compress.sparsify import Sparsify, sparsify
+from compress.pruning.sparsify import Sparsify, sparsify
+from compress.quantization.cluster import Cluster, cluster
+from compress.training.retrain import keep_zeros, retrain
 from converter.convert import convert
 from converter.model import constants, to_bytes
 from edge_runtime.data import Samples

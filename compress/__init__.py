@@ -1,12 +1,12 @@
 """From a float model to the best one for a target: steps, recipes, and the check of what they did."""
 
-from compress.cluster import Cluster, cluster
 from compress.compress import Compressed, compress
 from compress.fidelity import Fidelity
-from compress.prune import Prune, prune
-from compress.quantize import Quantize, quantize
+from compress.pruning.prune import Prune, prune
+from compress.pruning.sparsify import Sparsify
+from compress.quantization.cluster import Cluster, cluster
+from compress.quantization.quantize import Quantize, quantize
 from compress.recipe import Optimize, Recipe
-from compress.sparsify import Sparsify
 
 __all__ = [
     "Cluster",

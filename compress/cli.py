@@ -4,9 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-from compress import report
 from compress.compress import compress
 from compress.recipe import Recipe
+from compress.report import report
 from converter.convert import convert
 from edge_runtime import console, data
 from edge_runtime.command import Command

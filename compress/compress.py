@@ -11,13 +11,9 @@ import onnx
 from onnx import numpy_helper
 
 from compress import fidelity
-from compress.cluster import Cluster, cluster
-from compress.prune import Prune, prune
-from compress.quantize import Quantize, quantize
 from compress.recipe import Recipe
-from compress.sparsify import Sparsify, sparsify
+from compress.step import Work
 from converter.model import Model, load, save, to_bytes
-from converter.optimize import optimize
 from converter.trainable import tensor_data
 from edge_runtime import data, emulator, profile
 from edge_runtime.bundle import Bundle, Manifest, Preprocess, pack
@@ -114,7 +110,7 @@ def compress(
     original = Session(to_bytes(source))
     data.fit(samples, original.inputs[0], "data")
     checked = data.fit(test or samples, original.inputs[0], "test data")
-    result = apply(source, samples.x, steps, device)
+    result = apply(steps, source, Work(samples, device, source))
     candidate = Session(to_bytes(result))
     outputs = _check(original, candidate, checked)
     found = fidelity.compare(*outputs, checked.y)
@@ -170,24 +166,14 @@ def _latencies(models: Sequence[onnx.ModelProto], rounds: int) -> list[Latency]:
     return profile.interleaved([lambda: original.run(feed), lambda: candidate.run(feed)], rounds)
 
 
-def apply(model: onnx.ModelProto, samples: Array, recipe: Recipe, target: Target) -> onnx.ModelProto:
+def apply(recipe: Recipe, model: onnx.ModelProto, work: Work) -> onnx.ModelProto:
     """Apply the steps of a recipe in their order; `model` is not changed.
 
     Raises:
         ModelError: a step cannot be applied.
     """
     for step in recipe.steps:
-        match step:
-            case Cluster():
-                model = cluster(model, step)
-            case Prune():
-                model = prune(model, step)
-            case Sparsify():
-                model = sparsify(model, step)
-            case Quantize():
-                model = quantize(model, samples, step, target.activation)
-            case _:
-                model = optimize(model)
+        model = step(model, work)
     return model
 
 

@@ -14,10 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
-from compress.cluster import Cluster
-from compress.prune import Prune
-from compress.quantize import Quantize
-from compress.sparsify import Sparsify
+import onnx
+
+from compress.pruning.prune import Prune
+from compress.pruning.sparsify import Sparsify
+from compress.quantization.cluster import Cluster
+from compress.quantization.quantize import Quantize
+from compress.step import Step, Work
+from converter.optimize import optimize
 from edge_runtime.errors import ModelError
 from edge_runtime.files import existing
 
@@ -26,8 +30,11 @@ from edge_runtime.files import existing
 class Optimize:
     """Constant folding and vertical fusion (`converter.optimize`); it has no parameters."""
 
+    def __call__(self, model: onnx.ModelProto, work: Work) -> onnx.ModelProto:
+        """Apply the step."""
+        return optimize(model)
 
-Step = Optimize | Prune | Sparsify | Cluster | Quantize
+
 STEPS: Mapping[str, type[Step]] = {
     "optimize": Optimize,
     "prune": Prune,
@@ -48,7 +55,7 @@ class Recipe:
         names = {kind: name for name, kind in STEPS.items()}
         return tuple(
             {"name": names[type(step)]}
-            | {key: value for key, value in asdict(step).items() if value is not None}
+            | {key: value for key, value in asdict(step).items() if value is not None}  # type: ignore[call-overload]
             for step in self.steps
         )
 
@@ -85,7 +92,7 @@ def _step(table: dict[str, Any], where: str) -> Step:
     if name not in STEPS:
         raise ModelError(f"{where}: unknown step '{name}'{_near(name, STEPS)}; known: {', '.join(STEPS)}")
     kind = STEPS[name]
-    known = {field.name: field for field in fields(kind)}
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     for key, value in table.items():
         if key not in known:
             raise ModelError(f"{where}: '{name}' has no parameter '{key}'{_near(key, known)}")

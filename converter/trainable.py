@@ -54,7 +54,7 @@ def pack_trainable(
             sees one part at a time): less memory. 0 runs it whole.
         max_memory: bytes that a process which trains may take; 0 for any. Chooses recompute and micro_batch.
         batch_size: samples a step, for which max_memory shall hold.
-        quantized: what `compress.quantize` made of `model`: the form in which it runs and is exported.
+        quantized: what `compress.quantization.quantize` made of `model`: the form in which it runs and is exported.
         preprocess: how pictures become the input.
         labels: the classes' names.
         metrics: what was measured of the model.

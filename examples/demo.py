@@ -16,8 +16,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from compress import Compressed, compress, report
-from compress.page import Page
+from compress import Compressed, compress
+from compress.report import report
+from compress.report.page import Page
 from converter.convert import convert
 from converter.model import save
 from converter.trainable import pack_trainable

@@ -51,7 +51,7 @@ class Averaging(FedAvg):  # type: ignore[misc]
 
     def aggregate_train(
         self,
-        server_round: int,  # noqa: ARG002  (the signature is Flower's)
+        server_round: int,
         replies: Iterable[Message],
     ) -> tuple[ArrayRecord, MetricRecord]:
         """The average of the replies' weights, and of their training losses."""

@@ -83,7 +83,7 @@ class CrossEntropy:
         if not 0 <= self.smoothing < 1:
             raise ModelError(f"label smoothing {self.smoothing}: expected 0 to less than 1")
 
-    def inputs(self, g: Graph, output: Value) -> dict[str, Given]:  # noqa: ARG002  (part of the protocol)
+    def inputs(self, g: Graph, output: Value) -> dict[str, Given]:
         """Labels: int64, the output's shape without its classes."""
         shape = output.shape
         if len(shape) < 2 or not isinstance(shape[1], int):
@@ -130,7 +130,7 @@ class _Regression:
         """Labels: of the output's shape and type."""
         return {LABELS: Given(g.elem_type, output.shape)}
 
-    def classes(self, output: Value) -> int:  # noqa: ARG002  (part of the protocol)
+    def classes(self, output: Value) -> int:
         """None: the labels are numbers."""
         return 0
 
@@ -248,7 +248,7 @@ class _Metric:
     __slots__ = ()
     absorbs: ClassVar[str] = ""
 
-    def inputs(self, g: Graph, output: Value) -> dict[str, Given]:  # noqa: ARG002
+    def inputs(self, g: Graph, output: Value) -> dict[str, Given]:
         """Labels: int64[n], any numbers; equal ones are alike."""
         if len(output.shape) != 2:
             raise ModelError(
@@ -256,7 +256,7 @@ class _Metric:
             )
         return {LABELS: Given(TensorProto.INT64, (output.shape[0],))}
 
-    def classes(self, output: Value) -> int:  # noqa: ARG002
+    def classes(self, output: Value) -> int:
         """None: a label is compared, never looked up."""
         return 0
 
@@ -347,7 +347,7 @@ class Custom:
                 f"inputs and {len(graph.output)} outputs"
             )
 
-    def inputs(self, g: Graph, output: Value) -> dict[str, Given]:  # noqa: ARG002
+    def inputs(self, g: Graph, output: Value) -> dict[str, Given]:
         """As the graph declares them; the first is called "labels"."""
         found = {}
         for k, value in enumerate(self.model.graph.input[1:]):
@@ -356,7 +356,7 @@ class Custom:
             found[value.name if k else LABELS] = Given(kind.elem_type, (output.shape[0], *dims[1:]))
         return found
 
-    def classes(self, output: Value) -> int:  # noqa: ARG002
+    def classes(self, output: Value) -> int:
         """Unknown."""
         return 0
 

@@ -105,8 +105,8 @@ def pack_stages(
 
     Args:
         path: where to; with a suffix a zip, else a folder.
-        backbone: A, as `split` gave it; without `whole` it may also be in 8-bit QDQ form, as `compress.quantize` makes
-            it of the optimised A: the head then learns on the features that the device will really see.
+        backbone: A, as `split` gave it; without `whole` it may also be in 8-bit QDQ form, as `compress.quantize`
+            makes it of the optimised A: the head then learns on the features that the device will really see.
         head: B packed by `pack_trainable`.
         whole: the model before the split packed by `pack_trainable`; it becomes stage "all".
 

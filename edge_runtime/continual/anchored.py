@@ -156,7 +156,7 @@ class SynapticIntelligence(_Anchored):
             self._path[name] = self._path.get(name, 0) + np.float32(lr) * gradient * whole[name]
         return loss
 
-    def consolidate(self, trainer: Trainer, samples: Samples) -> None:  # noqa: ARG002
+    def consolidate(self, trainer: Trainer, samples: Samples) -> None:
         """Turn the path of this task into importance, and begin a new one."""
         weights = trainer.parameters
         found = {

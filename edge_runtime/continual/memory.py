@@ -144,6 +144,6 @@ class Replay:
             x, y = np.concatenate([x, old_x]), np.concatenate([y, old_y])
         return trainer.step(x, y, lr)
 
-    def consolidate(self, trainer: Trainer, samples: Samples) -> None:  # noqa: ARG002
+    def consolidate(self, trainer: Trainer, samples: Samples) -> None:
         """Show the task's samples to the memory."""
         self.memory.extend(samples)

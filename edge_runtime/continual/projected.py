@@ -78,7 +78,7 @@ class Gem:
         trainer.apply(_like(bent, gradients), lr)
         return loss
 
-    def consolidate(self, trainer: Trainer, samples: Samples) -> None:  # noqa: ARG002
+    def consolidate(self, trainer: Trainer, samples: Samples) -> None:
         """Remember some samples of the task."""
         memory = Memory(self.per_task, self._seed + len(self.memories))
         memory.extend(samples)
@@ -111,7 +111,7 @@ class AveragedGem:
         trainer.apply(_like(bent, gradients), lr)
         return loss
 
-    def consolidate(self, trainer: Trainer, samples: Samples) -> None:  # noqa: ARG002
+    def consolidate(self, trainer: Trainer, samples: Samples) -> None:
         """Show the task's samples to the memory."""
         self.memory.extend(samples)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.cluster import Cluster, cluster, share
+from compress.quantization.cluster import Cluster, cluster, share
 from converter.model import constants
 from edge_runtime import ModelError, Session
 from tests.models import HEADER, build

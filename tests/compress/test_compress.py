@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from compress import Cluster, Optimize, Quantize, Recipe, compress, report
+from compress import Cluster, Optimize, Quantize, Recipe, compress
 from compress.fidelity import compare
+from compress.report import report
 from edge_runtime import Bundle, ModelError, Samples, Session
 from edge_runtime.__main__ import main
 from tests.models import cnn, images
@@ -94,7 +95,7 @@ def test_fidelity_by_hand():
 
 def test_layer_quality_is_that_of_eight_bits():
     made = cnn()
-    from compress.quantize import quantize
+    from compress.quantization.quantize import quantize
     from converter import optimize
 
     source = optimize(made)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from compress.histogram import BINS, METHODS, Histogram, mean_squared_error, percentile
+from compress.quantization.histogram import BINS, METHODS, Histogram, mean_squared_error, percentile
 
 
 def histogram(values):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from compress.channel_rules import analyse
-from compress.prune import Prune, Units, prune, remove, sizes
+from compress.pruning.channel_rules import analyse
+from compress.pruning.prune import Prune, Units, prune, remove, sizes
 from converter.convert import convert
 from converter.model import copy, set_constant
 from converter.optimize import optimize

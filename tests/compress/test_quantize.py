@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from compress.calibrate import Range, affine, calibrate
-from compress.quantize import Quantize, quantize, symmetric
+from compress.quantization.calibrate import Range, affine, calibrate
+from compress.quantization.quantize import Quantize, quantize, symmetric
 from converter import optimize
 from converter.model import to_bytes
 from edge_runtime import ModelError, Session

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.retrain import keep_zeros, retrain
-from compress.sparsify import Sparsify, largest, sparsify, structured
+from compress.pruning.sparsify import Sparsify, largest, sparsify, structured
+from compress.training.retrain import keep_zeros, retrain
 from converter.model import constants
 from edge_runtime import ModelError, Samples
 from tests.models import HEADER, build, cnn

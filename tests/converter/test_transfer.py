@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from compress.quantize import quantize
+from compress.quantization.quantize import quantize
 from converter.autodiff.losses import CrossEntropy
 from converter.model import to_bytes
 from converter.optimize import optimize

@@ -324,7 +324,7 @@ def test_a_bundle_stored_coded_trains_and_exports(bundle: Bundle, tmp_path: Path
 
 
 def test_a_quantised_model_is_exported_as_it_came(tmp_path: Path) -> None:
-    from compress.quantize import Quantize, quantize
+    from compress.quantization.quantize import Quantize, quantize
     from converter.optimize import optimize
 
     plain = Quantize(bias_correction=False)
@@ -370,7 +370,7 @@ def test_a_quantised_model_is_exported_as_it_came(tmp_path: Path) -> None:
 
 def test_corrections_of_biases_are_of_the_old_weights(tmp_path: Path) -> None:
     """They may have given a layer a bias that the float model has not; it must follow the weight's scale."""
-    from compress.quantize import quantize
+    from compress.quantization.quantize import quantize
     from converter.optimize import optimize
 
     train, test = digits()
@@ -383,7 +383,7 @@ def test_corrections_of_biases_are_of_the_old_weights(tmp_path: Path) -> None:
 
 
 def test_a_quantised_model_of_another_float_one_is_refused(tmp_path: Path) -> None:
-    from compress.quantize import quantize
+    from compress.quantization.quantize import quantize
     from converter.optimize import optimize
 
     folded = quantize(optimize(lenet()), np.zeros((4, 1, 28, 28), np.float32))

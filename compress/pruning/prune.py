@@ -1,6 +1,6 @@
 """Structured pruning on the ONNX graph itself: whole channels go, and every tensor that they run through shrinks.
 
-The units that can be removed come from `compress.channels`. A unit's importance is the mean, over the weights that
+The units that can be removed come from `channels` beside this. A unit's importance is the mean, over the weights that
 it runs through, of its share of their magnitude (Li et al., "Pruning Filters for Efficient ConvNets", 2017; grouped as
 in DepGraph, 2023); the least important go first, over the whole network, until the budget of multiply-accumulates
 is met. No layer loses more than `most` of its channels, and what is left is a multiple of `multiple`, because kernels
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from compress.channel_rules import analyse
-from compress.channels import Channels, Labels
+from compress.pruning.channel_rules import analyse
+from compress.pruning.channels import Channels, Labels
+from compress.step import Work
 from converter.model import (
     WEIGHTED,
     Model,
@@ -38,6 +39,10 @@ class Prune:
     amount: float = 0.3
     multiple: int = 4
     most: float = 0.75
+
+    def __call__(self, model: onnx.ModelProto, work: Work) -> onnx.ModelProto:
+        """Apply the step."""
+        return prune(model, self)
 
 
 def prune(model: Model, options: Prune | None = None) -> onnx.ModelProto:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
+from compress.step import Work
 from converter.model import Model, constants, copy, layer_weights, load, set_constant
 from edge_runtime.errors import ModelError
 from edge_runtime.tensors import Array
@@ -22,6 +23,10 @@ class Cluster:
 
     bits: int = 5
     rounds: int = 25
+
+    def __call__(self, model: onnx.ModelProto, work: Work) -> onnx.ModelProto:
+        """Apply the step."""
+        return cluster(model, self)
 
 
 def cluster(model: Model, options: Cluster | None = None) -> onnx.ModelProto:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from compress.compress import Compressed
-from compress.page import AFTER, BEFORE, Page, canvas
+from compress.report.page import AFTER, BEFORE, Page, canvas
 from converter.model import attribute, constants
 from edge_runtime.console import megabytes
 from edge_runtime.data import Samples

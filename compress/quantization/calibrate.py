@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from compress.histogram import BINS, METHODS, Histogram
+from compress.quantization.histogram import BINS, METHODS, Histogram
 from converter.model import copy, to_bytes
 from edge_runtime.console import progress
 from edge_runtime.session import Session
@@ -63,7 +63,7 @@ def calibrate(
 def refine(
     model: onnx.ModelProto, ranges: Mapping[str, Range], samples: Array, method: str
 ) -> Mapping[str, Range]:
-    """Narrow ranges that hold every value to those that a method of `compress.histogram` finds.
+    """Narrow ranges that hold every value to those that a method of `compress.quantization.histogram` finds.
 
     Args:
         model: one input; the samples fit it.

@@ -3,7 +3,7 @@
 Magnitude pruning (Han et al., "Learning both Weights and Connections", NIPS 2015) zeroes the smallest weights, each
 layer by its own share or all by one threshold. N:M sparsity (Mishra et al., "Accelerating Sparse Deep Neural
 Networks", 2021) keeps the N largest of every M neighbours along the input axis. Zeros cost nothing in coded storage;
-`compress.retrain` trains the others and keeps the zeros.
+`compress.training.retrain` trains the others and keeps the zeros.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 
+from compress.step import Work
 from converter.model import Model, constants, copy, layer_weights, load, set_constant
 from edge_runtime.errors import ModelError
 from edge_runtime.tensors import Array
@@ -28,6 +29,10 @@ class Sparsify:
     amount: float = 0.5
     pattern: str = ""
     layers: Mapping[str, float] = field(default_factory=dict)
+
+    def __call__(self, model: onnx.ModelProto, work: Work) -> onnx.ModelProto:
+        """Apply the step."""
+        return sparsify(model, self)
 
 
 def sparsify(model: Model, options: Sparsify | None = None) -> onnx.ModelProto:

@@ -1,11 +1,11 @@
-"""How each operator passes channels on, and which of them it makes one and the same (see `compress.channels`)."""
+"""How each operator passes channels on, and which of them it makes one and the same (see `channels`)."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
 
-from compress.channels import Channels, Labels
+from compress.pruning.channels import Channels, Labels
 from converter.model import attribute
 
 Rule = Callable[[Channels, onnx.NodeProto], None]

@@ -17,8 +17,9 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from compress.calibrate import QuantParams, Range, affine, calibrate, refine
-from compress.correct import correct_bias
+from compress.quantization.calibrate import QuantParams, Range, affine, calibrate, refine
+from compress.quantization.correct import correct_bias
+from compress.step import Work
 from converter.model import (
     WEIGHTED,
     Model,
@@ -47,7 +48,7 @@ class Quantize:
     """Parameters of the step.
 
     `activation` None takes the target's own type. `calibrator` is "minmax", "percentile", "mse" or "entropy"; with
-    "minmax", `momentum` above 0 takes a moving average. `bias_correction`: see `compress.correct`. `samples` bounds
+    "minmax", `momentum` above 0 takes a moving average. `bias_correction`: see `correct_bias`. `samples` bounds
     the calibration.
     """
 
@@ -58,6 +59,10 @@ class Quantize:
     calibrator: str = "minmax"
     bias_correction: bool = True
     samples: int = 200
+
+    def __call__(self, model: onnx.ModelProto, work: Work) -> onnx.ModelProto:
+        """Apply the step."""
+        return quantize(model, work.samples.x, self, work.target.activation)
 
 
 def quantize(

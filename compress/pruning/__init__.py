@@ -1,0 +1,1 @@
+"""Fewer weights: single ones (sparsify) or whole channels (prune)."""

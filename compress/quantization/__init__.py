@@ -1,0 +1,1 @@
+"""Fewer bits: weights and activations as small integers, weights as a codebook."""
