@@ -16,7 +16,9 @@ from edge_runtime.files import atomic
 from edge_runtime.session import Session
 from edge_runtime.target import Target, target_names
 from edge_runtime.tensors import Array
+from edge_runtime.serving.cli import SERVE
 from edge_runtime.training.cli import TRAIN
+from edge_runtime.web.cli import EXPORT
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -137,4 +139,4 @@ BENCH = Command(
     "bench", "Measure latency here.", "littoral bench m.bundle other.onnx", _bench_arguments, _bench
 )
 TARGETS = Command("targets", "List the devices known.", "littoral targets", _targets_arguments, _targets)
-COMMANDS = [RUN, BENCH, TRAIN, TARGETS, EMULATE, DOCTOR]
+COMMANDS = [RUN, BENCH, SERVE, EXPORT, TRAIN, TARGETS, EMULATE, DOCTOR]

@@ -1,0 +1,247 @@
+"""The server as an ASGI application: health, metadata, inference, models, metrics."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from edge_runtime.errors import InputError, LittoralError
+from edge_runtime.serving import protocol
+from edge_runtime.serving.batcher import BusyError
+from edge_runtime.serving.metrics import Metrics
+from edge_runtime.serving.models import Limits, Models, Served
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Answer = tuple[int, bytes, Mapping[str, str]]
+
+_JSON = {"content-type": "application/json"}
+_VERSION = "2"
+
+
+class _RefusedError(Exception):
+    """An answer that is not 200: its status and the sentence."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class App:
+    """``uvicorn.run(App(models))``. Every answer to a bad request is JSON with one sentence, ``{"error": …}``."""
+
+    def __init__(
+        self,
+        sources: Sequence[tuple[Any, str, str]],
+        limits: Limits,
+        *,
+        watch: float = 0,
+        max_body: int = 1 << 26,
+    ) -> None:
+        """Prepare; the models are loaded when the server starts.
+
+        Args:
+            sources: path, name and version of each model; an empty name takes the bundle's.
+            limits: what each model may take.
+            watch: seconds between two looks at the files for changes; 0 for none.
+            max_body: bytes of a request at most.
+        """
+        self.metrics = Metrics()
+        self.models = Models(limits, lambda name, version, rows: self.metrics.rows[name, version].add(rows))
+        self._sources, self._watch, self._max_body = sources, watch, max_body
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection's request, or start and stop."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            for path, name, version in self._sources:
+                await self.models.load(path, name, version)
+        except LittoralError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        if self._watch:
+            self._watcher = asyncio.create_task(self._look())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        if self._watcher:
+            self._watcher.cancel()
+        await asyncio.gather(*(served.batcher.close() for served in self.models))
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _look(self) -> None:
+        """Swap models whose files have changed."""
+        said: list[str] = []
+        while True:
+            await asyncio.sleep(self._watch)
+            before = {id(served) for served in self.models}
+            failed = await self.models.refresh()
+            self.metrics.swaps += len({id(served) for served in self.models} - before)
+            for line in failed:
+                if line not in said:
+                    sys.stderr.write(f"littoral: {line}\n")
+            said = failed
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            status, body, headers = await self._answer(scope, receive)
+        except _RefusedError as refused:
+            status, body, headers = refused.status, _error(str(refused)), _JSON
+        except BusyError as error:
+            status, body, headers = 503, _error(str(error)), {**_JSON, "retry-after": "1"}
+        except InputError as error:
+            status, body, headers = 400, _error(str(error)), _JSON
+        except LittoralError as error:
+            status, body, headers = 500, _error(str(error)), _JSON
+        pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+        pairs.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": pairs})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        parts = [unquote(part) for part in scope["raw_path"].decode("latin-1").split("?")[0].split("/")[1:]]
+        method = scope["method"]
+        if parts == ["metrics"] and method == "GET":
+            return (
+                200,
+                self.metrics.text(self._waiting).encode(),
+                {"content-type": "text/plain; version=0.0.4"},
+            )
+        match parts[:1], parts[1:]:
+            case ["v2"], [] | [""]:
+                return _reply({"name": "littoral", "version": _VERSION, "extensions": ["binary_tensor_data"]})
+            case ["v2"], ["health", "live" | "ready" as which]:
+                return _reply({which: True})
+            case ["v2"], ["repository", "index"]:
+                return _reply([self._entry(served) for served in self.models])
+            case ["v2"], ["repository", "models", name, "load" | "unload" as what] if method == "POST":
+                return await self._change(name, what)
+            case ["v2"], ["models", name, *rest]:
+                version = ""
+                if len(rest) >= 2 and rest[0] == "versions":
+                    version, rest = rest[1], rest[2:]
+                return await self._model(method, self._find(name, version), rest, scope, receive)
+        raise _RefusedError(404, f"nothing is served at {scope['path'][:80]}; see /v2")
+
+    def _find(self, name: str, version: str = "") -> Served:
+        try:
+            return self.models.get(name, version)
+        except InputError as error:
+            raise _RefusedError(404, str(error)) from error
+
+    async def _model(
+        self, method: str, served: Served, rest: Sequence[str], scope: Scope, receive: Receive
+    ) -> Answer:
+        match method, list(rest):
+            case "GET", [] | [""]:
+                return _reply(self._metadata(served))
+            case "GET", ["ready"]:
+                return _reply({"name": served.name, "ready": True})
+            case "POST", ["infer"]:
+                return await self._infer(served, scope, receive)
+        raise _RefusedError(
+            405, f"{method} {scope['path'][:80]}: expected GET of a model, or POST of .../infer"
+        )
+
+    async def _infer(self, served: Served, scope: Scope, receive: Receive) -> Answer:
+        began = time.perf_counter()
+        code = 500
+        try:
+            length = next(
+                (value.decode("latin-1") for name, value in scope["headers"] if name == _LENGTH), None
+            )
+            request = protocol.parse(await self._body(receive), length)
+            # Looked up again after the body has arrived: a model that was swapped meanwhile takes no new request.
+            served = self._find(served.name, served.version)
+            outputs = await served.batcher.run(request.inputs)
+            body, head = protocol.answer(request, served.name, served.version, outputs)
+            code = 200
+        except (InputError, _RefusedError):
+            code = 400
+            raise
+        except BusyError:
+            code = 503
+            raise
+        finally:
+            self.metrics.requests[served.name, served.version, code] += 1
+            self.metrics.seconds[served.name, served.version].add(time.perf_counter() - began)
+        if head is None:
+            return 200, body, _JSON
+        return 200, body, {"content-type": "application/octet-stream", protocol.HEADER_LENGTH: str(head)}
+
+    async def _body(self, receive: Receive) -> bytes:
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            return self._bounded(body)
+        chunks = [body]
+        size = len(body)
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _RefusedError(400, "the connection ended before the body did")
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > self._max_body:
+                raise _RefusedError(
+                    413, f"the body has more than the {self._max_body} bytes that this server takes"
+                )
+        return b"".join(chunks)
+
+    def _bounded(self, body: bytes) -> bytes:
+        if len(body) > self._max_body:
+            raise _RefusedError(
+                413, f"the body has more than the {self._max_body} bytes that this server takes"
+            )
+        return body
+
+    async def _change(self, name: str, what: str) -> Answer:
+        """Load a model again from its own file, or take it out of service."""
+        served = self._find(name)
+        if what == "unload":
+            self.models.unload(name)
+            return _reply({"name": name, "unloaded": True})
+        fresh = await self.models.load(served.path, served.name, served.version)
+        self.metrics.swaps += 1
+        return _reply(self._entry(fresh))
+
+    def _metadata(self, served: Served) -> dict[str, Any]:
+        session = served.batcher.session
+        bundle = session.bundle
+        labels = list(bundle.manifest.labels) if bundle is not None else []
+        versions = [other.version for other in self.models if other.name == served.name]
+        return {
+            "name": served.name,
+            "versions": versions,
+            "platform": "onnxruntime_onnx",
+            "inputs": protocol.metadata(session.inputs),
+            "outputs": protocol.metadata(session.outputs),
+            **({"parameters": {"labels": labels}} if labels else {}),
+        }
+
+    def _entry(self, served: Served) -> dict[str, Any]:
+        return {"name": served.name, "version": served.version, "state": "READY"}
+
+    def _waiting(self) -> dict[tuple[str, str], int]:
+        return {(served.name, served.version): served.batcher.waiting for served in self.models}
+
+
+_LENGTH = protocol.HEADER_LENGTH.encode()
+
+
+def _reply(value: object) -> Answer:
+    return 200, json.dumps(value).encode(), _JSON
+
+
+def _error(text: str) -> bytes:
+    return json.dumps({"error": text}).encode()
