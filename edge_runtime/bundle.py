@@ -13,7 +13,6 @@ bundle can be memory-mapped, compared and signed. What changes from run to run (
 """
 
 import hashlib
-import io
 import json
 import os
 import zipfile
@@ -22,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge_runtime import sealing
 from edge_runtime.errors import BundleError
 from edge_runtime.files import atomic, existing
 from edge_runtime.storage import SUFFIX, restore
@@ -111,19 +111,29 @@ class Manifest:
 
 
 class Bundle:
-    """An opened bundle: `manifest`, and `read` for the verified content of its files."""
+    """An opened bundle: `manifest`, and `read` for the verified content of its files.
 
-    def __init__(self, path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    `files` need not be in memory: any mapping that reads or makes them when they are asked for will do.
+    """
+
+    def __init__(
+        self, path: Path, manifest: Manifest, files: Mapping[str, bytes], key: bytes | None = None
+    ) -> None:
         self.path = path
         self.manifest = manifest
-        self._files = dict(files)
+        self._files = files
+        self._key = key
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> "Bundle":
+    def open(cls, path: str | os.PathLike[str], key: bytes | None = None) -> "Bundle":
         """Open a folder or a zip, and check every file against the manifest.
 
+        Args:
+            path: the folder or file.
+            key: of 32 bytes, for encrypted files; None takes that which the environment names (`sealing.read_key`).
+
         Raises:
-            InputError: there is nothing at `path`.
+            InputError: there is nothing at `path`, or the key's file holds no key.
             BundleError: it is not a bundle, is cut short, or a file is not the one that the manifest names.
         """
         where = existing(path, "a bundle (a folder or a .bundle file)")
@@ -136,32 +146,62 @@ class Bundle:
             raise BundleError(f"{where}: {_MANIFEST} is not JSON: {error}") from error
         for name, entry in manifest.files.items():
             _verify(found, name, entry, where)
-        return cls(where, manifest, {name: found[name] for name in manifest.files})
+        return cls(where, manifest, {name: found[name] for name in manifest.files}, key or sealing.read_key())
 
     def read(self, name: str) -> bytes:
-        """The content of one file of the bundle; one that is stored coded is decoded.
+        """The content of one file of the bundle; one that is stored encrypted or coded is decoded, in memory.
 
         Raises:
-            BundleError: the bundle has no such file.
+            BundleError: the bundle has no such file, or it cannot be decrypted.
+            InputError: it is encrypted and there is no key.
             TransferError: the coded content is damaged.
         """
-        if name + SUFFIX in self._files:
-            return restore(self._files[name + SUFFIX])
-        if name not in self._files:
-            raise BundleError(f"{self.path}: has no {name}; it holds {', '.join(sorted(self._files))}")
-        return self._files[name]
+        for stored in (name, name + SUFFIX):
+            content = self._stored(stored)
+            if content is not None:
+                return content if stored == name else restore(content)
+        raise BundleError(f"{self.path}: has no {name}; it holds {', '.join(sorted(self._files))}")
+
+    def _stored(self, name: str) -> bytes | None:
+        """A file as it was before it was encrypted; None if there is none."""
+        sealed = self._files.get(name + sealing.SUFFIX)
+        if sealed is not None:
+            return sealing.unseal(sealed, self.manifest.name, name, self._key)
+        return self._files.get(name)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._files or name + SUFFIX in self._files
+        endings = ("", SUFFIX, sealing.SUFFIX, SUFFIX + sealing.SUFFIX)
+        return any(name + ending in self._files for ending in endings)
+
+    def sealed(self, path: str | os.PathLike[str], key: bytes) -> "Bundle":
+        """Write the bundle with every file encrypted (the manifest stays readable), and return it.
+
+        Raises:
+            InputError: `path` cannot be written.
+            BackendError: the cryptography package is missing.
+        """
+        name = self.manifest.name
+        plain = {each: self._stored(each.removesuffix(sealing.SUFFIX)) for each in self._files}
+        files = {
+            each.removesuffix(sealing.SUFFIX) + sealing.SUFFIX: sealing.seal(
+                content, name, each.removesuffix(sealing.SUFFIX), key
+            )
+            for each, content in plain.items()
+            if content is not None
+        }
+        packed = pack(path, self.manifest, files)
+        return Bundle(packed.path, packed.manifest, files, key)
 
     @property
     def size(self) -> int:
         """Length of all files together, in bytes."""
-        return sum(len(content) for content in self._files.values())
+        return sum(len(content) for content in self._files.values())  # one at a time
 
 
 def pack(path: str | os.PathLike[str], manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
     """Write a bundle atomically: a zip if `path` has a suffix, else a folder. `manifest.files` is filled in here.
+
+    Each of `files` is taken twice, for its SHA-256 and to be written, and one at a time.
 
     Raises:
         InputError: `path` cannot be written.
@@ -172,26 +212,24 @@ def pack(path: str | os.PathLike[str], manifest: Manifest, files: Mapping[str, b
     }
     table = manifest.to_json() | {"files": dict(sorted(entries.items()))}
     text = json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    contents = {_MANIFEST: text.encode()} | {name: files[name] for name in sorted(files)}
     final = Path(path)
     with atomic(final) as partial:
         if final.suffix:
-            partial.write_bytes(_zip(contents))
+            _write_zip(partial, text, files)
         else:
             partial.mkdir()
-            for name, content in contents.items():
-                (partial / name).write_bytes(content)
+            (partial / _MANIFEST).write_bytes(text.encode())
+            for name in files:
+                (partial / name).write_bytes(files[name])
     return Bundle(final, Manifest.from_json(table, str(final)), files)
 
 
-def _zip(contents: Mapping[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in contents.items():
+def _write_zip(path: Path, manifest: str, files: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name in (_MANIFEST, *sorted(files)):
             info = zipfile.ZipInfo(name, _EPOCH)
             info.external_attr = 0o644 << 16
-            archive.writestr(info, content)
-    return stream.getvalue()
+            archive.writestr(info, manifest if name == _MANIFEST else files[name])
 
 
 def _read_folder(where: Path) -> dict[str, bytes]:

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from edge_runtime import console, data, profile
+from edge_runtime.accelerators.cli import ACCELERATE
 from edge_runtime.command import Command
 from edge_runtime.emulator.cli import DOCTOR, EMULATE
 from edge_runtime.errors import InputError
 from edge_runtime.files import atomic
+from edge_runtime.sealing_cli import SEAL
+from edge_runtime.serving.cli import SERVE
 from edge_runtime.session import Session
 from edge_runtime.target import Target, target_names
 from edge_runtime.tensors import Array
-from edge_runtime.serving.cli import SERVE
 from edge_runtime.training.cli import TRAIN
 from edge_runtime.web.cli import EXPORT
 
@@ -139,4 +141,4 @@ BENCH = Command(
     "bench", "Measure latency here.", "littoral bench m.bundle other.onnx", _bench_arguments, _bench
 )
 TARGETS = Command("targets", "List the devices known.", "littoral targets", _targets_arguments, _targets)
-COMMANDS = [RUN, BENCH, SERVE, EXPORT, TRAIN, TARGETS, EMULATE, DOCTOR]
+COMMANDS = [RUN, BENCH, SERVE, EXPORT, SEAL, ACCELERATE, TRAIN, TARGETS, EMULATE, DOCTOR]

@@ -2,6 +2,7 @@
 
 LittoralError
 ├── ModelError              a bad artefact: a model, a bundle, a recipe
+│   ├── BudgetError           a budget that no candidate meets
 │   ├── BundleError           a bundle that is incomplete, altered or of another schema
 │   └── InputError            data that does not fit the model: path, shape, dtype, NaN, empty
 ├── BackendError            what should execute it is missing or refuses
@@ -13,6 +14,20 @@ LittoralError
 An error's text is one sentence that a user can act on: what, where, what was got and what is accepted.
 """
 
+from collections.abc import Iterable
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """What goes behind an unknown name: the known one that was probably meant, or nothing.
+
+    >>> "no target 'rpi44'" + hint("rpi44", ["rpi4", "x86-64"])
+    "no target 'rpi44' (did you mean 'rpi4'?)"
+    """
+    import difflib  # only where something is wrong already
+
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
 
 class LittoralError(Exception):
     """Base of every error that Littoral raises on purpose; the command line turns it into exit code 2."""
@@ -20,6 +35,10 @@ class LittoralError(Exception):
 
 class ModelError(LittoralError):
     """An artefact (model, bundle, recipe, data) is not what it should be."""
+
+
+class BudgetError(ModelError):
+    """No compressed model meets the budget."""
 
 
 class BundleError(ModelError):

@@ -1,13 +1,13 @@
 """Targets: device profiles in TOML, which say what a model is compressed for, run on and emulated as."""
 
-import difflib
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.errors import TargetError
+from edge_runtime.errors import TargetError, hint
 
 _FOLDER = resources.files("edge_runtime") / "targets"
 
@@ -18,7 +18,10 @@ class Target:
 
     `activation` is the integer type that the device's int8 kernels like for activations: "uint8" where
     multiply-accumulates widen, "int8" where there is a signed dot product (Armv8.2 SDOT).
-    `emulator_cpu` is a CPU name of QEMU's user-mode emulator.
+    `emulator_cpu` is a CPU name of QEMU's user-mode emulator. `mips`: millions of instructions that one core gets
+    through in a second in such kernels, by which a count becomes a time; 0 where it is not known. `accelerators`, best
+    first: see `edge_runtime.accelerators.candidates`.
+    `saturating_int8`: its int8 kernels add pairs of products in 16 bits (x86 without VNNI).
     """
 
     name: str
@@ -30,6 +33,9 @@ class Target:
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     activation: str = "uint8"
     emulator_cpu: str = ""
+    mips: float = 0.0
+    accelerators: tuple[Mapping[str, Any], ...] = ()
+    saturating_int8: bool = False
 
     def __post_init__(self) -> None:
         if self.arch not in ("aarch64", "x86_64"):
@@ -57,10 +63,9 @@ class Target:
             return cls._parse(Path(name).read_text(encoding="utf-8"), name)
         builtin = _FOLDER / f"{name}.toml"
         if not builtin.is_file():
-            near = difflib.get_close_matches(name, target_names(), n=1)
-            hint = f"did you mean '{near[0]}'? " if near else ""
+            known = ", ".join(target_names())
             raise TargetError(
-                f"unknown target '{name}': {hint}Known: {', '.join(target_names())}, or a .toml file"
+                f"no target '{name}'{hint(name, target_names())}; there are {known}, or give a .toml file"
             )
         return cls._parse(builtin.read_text(encoding="utf-8"), f"{name}.toml")
 
@@ -73,10 +78,7 @@ class Target:
         known = [f.name for f in fields(cls)]
         for key in table:
             if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                raise TargetError(
-                    f"{where}: unknown key '{key}'; {f'did you mean {near[0]}?' if near else f'known: {known}'}"
-                )
+                raise TargetError(f"{where}: unknown key '{key}'{hint(key, known)}; known: {', '.join(known)}")
         try:
             values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
             return cls(**values)

@@ -1,0 +1,130 @@
+"""The accelerators that are known, and those that a target names: what opens them and what they need."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edge_runtime.engines import plugins
+from edge_runtime.errors import TargetError, hint
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to run a graph.
+
+    A plug-in has a `library`, or a Python `module` whose function `locate` gives its path; without either, `provider`
+    has to be built into onnxruntime. `options` go to the provider; a value ``module:function`` is called for. `device`
+    is the kind of hardware ("NPU", "GPU") that the plug-in must report, or else what it does is a simulation;
+    `install` is the line that brings it.
+    """
+
+    label: str
+    provider: str
+    library: str = ""
+    module: str = ""
+    locate: str = "get_library_path"
+    options: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, str] = field(default_factory=dict)
+    device: str = "NPU"
+    install: str = ""
+
+    @property
+    def plugin(self) -> bool:
+        """Whether it comes as a library of its own."""
+        return bool(self.library or self.module)
+
+    def located(self) -> str:
+        """The path of its library.
+
+        Raises:
+            BackendError: its package is missing.
+        """
+        return self.library or plugins.library_of(self.module, self.locate)
+
+    def resolved(self) -> dict[str, str]:
+        """Its options, with what packages know filled in.
+
+        Raises:
+            BackendError: a package is missing.
+        """
+        return {name: _value(text) for name, text in self.options.items()}
+
+
+def _value(text: str) -> str:
+    module, _, function = text.partition(":")
+    calls = function.isidentifier() and module.replace(".", "_").isidentifier()
+    return plugins.library_of(module, function) if calls else text
+
+
+CPU = Candidate("cpu", plugins.CPU, device="CPU")
+
+KNOWN: Mapping[str, Candidate] = {
+    "qnn": Candidate(
+        "Qualcomm HTP",
+        "QNNExecutionProvider",
+        module="onnxruntime_qnn",
+        options={"backend_path": "onnxruntime_qnn:get_qnn_htp_path"},
+        install="pip install onnxruntime-qnn",
+    ),
+    "openvino": Candidate(
+        "Intel NPU",
+        "OpenVINOExecutionProvider",
+        module="onnxruntime_ep_openvino",
+        options={"device_type": "NPU"},
+        install="pip install onnxruntime-ep-openvino",
+    ),
+    "cann": Candidate(
+        "Huawei Ascend",
+        "CANNExecutionProvider",
+        options={"device_id": "0"},
+        install="pip install onnxruntime-cann, in the place of onnxruntime, beside CANN's own driver",
+    ),
+    "vitisai": Candidate("AMD Vitis AI", "VitisAIExecutionProvider", install="AMD's Ryzen AI installer"),
+    "coreml": Candidate(
+        "Apple Neural Engine", "CoreMLExecutionProvider", install="pip install onnxruntime, on macOS"
+    ),
+    "nnapi": Candidate("Android NNAPI", "NnapiExecutionProvider", install="onnxruntime's Android package"),
+    "rknpu": Candidate(
+        "Rockchip NPU",
+        "RknpuExecutionProvider",
+        install="an onnxruntime built with --use_rknpu, or rknn-toolkit-lite2",
+    ),
+    "xnnpack": Candidate(
+        "XNNPACK", "XnnpackExecutionProvider", device="CPU", install="an onnxruntime built with --use_xnnpack"
+    ),
+    "acl": Candidate(
+        "Arm Compute Library",
+        "ACLExecutionProvider",
+        device="CPU",
+        install="an onnxruntime built with --use_acl",
+    ),
+}
+"""Accelerators by the name that a target calls them by."""
+
+
+def candidate(entry: Mapping[str, Any], where: str) -> Candidate:
+    """A target's entry: a known `name` with other options, or a plug-in of its own with `provider` and `library`.
+
+    Raises:
+        TargetError: the name is not known, or a field is.
+    """
+    fields = dict(entry)
+    name = str(fields.pop("name", ""))
+    base = KNOWN.get(name)
+    if base is None and not {"provider", "library"} <= set(fields):
+        raise TargetError(
+            f"{where}: unknown accelerator '{name}'{hint(name, KNOWN)}; known: {', '.join(KNOWN)}, "
+            "or give provider and library"
+        )
+    unknown = set(fields) - {"label", "provider", "library", "options", "config", "device"}
+    if unknown:
+        raise TargetError(f"{where}: accelerator '{name}' has no field '{sorted(unknown)[0]}'")
+    given = {
+        key: {k: str(v) for k, v in value.items()} if isinstance(value, dict) else str(value)
+        for key, value in fields.items()
+    }
+    if base is None:
+        return Candidate(**({"label": name} | given))  # type: ignore[arg-type]
+    kept = {attribute: getattr(base, attribute) for attribute in Candidate.__slots__}
+    options = {**base.options, **given.pop("options", {})}  # type: ignore[dict-item]
+    return Candidate(**(kept | given | {"options": options}))
