@@ -34,8 +34,8 @@ format: setup  ## format and mend what can be mended
 	$(BIN)/ruff format -q .
 	$(BIN)/ruff check -q --fix .
 
-bench: setup  ## run every benchmark and write docs/benchmarks.md
-	$(BIN)/python benchmarks/harness.py
+bench: setup  ## run every benchmark, or ONLY="some", and write docs/benchmarks.md
+	$(BIN)/python benchmarks/harness.py $(ONLY)
 
 clean:  ## remove what was made here (not the emulator's cache)
 	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

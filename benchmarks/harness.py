@@ -11,7 +11,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -91,46 +91,58 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_docs() -> None:
-    """Run every benchmark and write docs/benchmarks.md; a benchmark that fails is written down as such."""
-    parts = [
-        "# Benchmarks",
-        "",
-        "Written by `make bench`; each figure comes from one run, peers interleaved. Do not edit.",
-        "",
-    ]
-    parts += [f"Machine: {machine()}. " + ", ".join(f"{k} {v}" for k, v in versions().items()) + ".", ""]
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        if path.name in ("harness.py", "__init__.py"):
-            continue
-        say(f"benchmarks/{path.name}")
-        done = subprocess.run(
-            [sys.executable, str(path), "--json"], capture_output=True, text=True, check=False, cwd=ROOT
-        )
-        first = path.read_text("utf-8").partition('"""')[2].partition("\n")[0].removesuffix('"""')
-        parts += [f"## `benchmarks/{path.name}`", "", first, ""]
-        if done.returncode:
-            parts += [
-                f"Failed: `{done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}`",
-                "",
-            ]
-        parts += ["| case | value | unit | goal | met | n | note |", "|---|---|---|---|---|---|---|"]
-        for line in done.stdout.splitlines():
+def write_docs(names: Collection[str] = ()) -> None:
+    """Run benchmarks and write their sections of docs/benchmarks.md; one that fails is written down as such.
+
+    Args:
+        names: of the files to run, without suffix; none for all. The other sections stay as they are.
+    """
+    page = ROOT / "docs" / "benchmarks.md"
+    known = _sections(page.read_text("utf-8")) if names and page.is_file() else {}
+    files = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.py"))}
+    files = {name: path for name, path in files.items() if name not in ("harness", "__init__")}
+    for unknown in set(names) - set(files):
+        raise SystemExit(f"no benchmark '{unknown}'; there are {', '.join(files)}")
+    for name, path in files.items():
+        if not names or name in names:
+            say(f"benchmarks/{path.name}")
+            known[name] = _section(path)
+            parts = [_HEAD, *(known[each] for each in files if each in known)]
+            write_text(page, "\n".join(parts))
+
+
+_HEAD = """# Benchmarks
+
+Written by `make bench` (`make bench ONLY="name name"` for some); each section comes from one run, peers interleaved.
+Do not edit.
+"""
+
+
+def _sections(text: str) -> dict[str, str]:
+    """The sections of the page by the name of their benchmark."""
+    parts = text.split("## `benchmarks/")[1:]
+    return {part.partition(".py`")[0]: "## `benchmarks/" + part for part in parts}
+
+
+def _section(path: Path) -> str:
+    """Run one benchmark: its title, machine and table."""
+    command = [sys.executable, str(path), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    first = path.read_text("utf-8").partition('"""')[2].partition("\n")[0].removesuffix('"""')
+    about = ", ".join(f"{name} {version}" for name, version in versions().items())
+    lines = [f"## `benchmarks/{path.name}`", "", first, "", f"{machine()}. {about}.", ""]
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [str(done.returncode)]
+        lines += [f"Failed: `{last[0]}`", ""]
+    lines += ["| case | value | unit | goal | met | n | note |", "|---|---|---|---|---|---|---|"]
+    for line in done.stdout.splitlines():
+        if line.startswith("{"):  # a peer's library may write to stdout as well
             entry = json.loads(line)
             case = Case(**{name: entry[name] for name in Case.__slots__})
-            cells = (
-                case.case,
-                _number(case.value),
-                case.unit,
-                _number(case.goal),
-                case.met,
-                case.n,
-                case.note,
-            )
-            parts.append(f"| {' | '.join(map(str, cells))} |")
-        parts.append("")
-        write_text(ROOT / "docs" / "benchmarks.md", "\n".join(parts))
+            cells = (_number(case.value), case.unit, _number(case.goal), case.met, case.n, case.note)
+            lines.append(f"| {case.case} | {' | '.join(map(str, cells))} |")
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":
-    write_docs()
+    write_docs(sys.argv[1:])
