@@ -1,6 +1,7 @@
-"""Deep compression on real digits: LeNet-5 pruned step by step, clustered, entropy-coded; size and accuracy."""
+"""Stored size, instructions and accuracy: LeNet-5 by deep compression, an over-parameterised VGG by training again."""
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,18 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import onnx
 
 from benchmarks.harness import Case, main
-from compress.compress import stored
 from compress.fidelity import accuracy
 from compress.pruning.sparsify import Sparsify, sparsify
 from compress.quantization.cluster import Cluster, cluster
+from compress.storage import stored_size
 from compress.training.retrain import keep_zeros, retrain
 from converter.convert import convert
-from converter.model import constants, to_bytes
+from converter.model import constants, save, to_bytes
+from converter.optimize import optimize
+from edge_runtime import Target, emulator
 from edge_runtime.data import Samples
 from edge_runtime.session import Session
-from examples import digits
+from examples import digits, fashion_vgg
 
 # Shares of zeros of the convolutions, the first dense layer and the last, step by step.
 STEPS = (
@@ -47,6 +50,34 @@ def lenet() -> tuple[Any, tuple[Any, ...]]:
 
 
 def cases() -> Iterator[Case]:
+    yield from deep_compression()
+    yield from overparameterised()
+
+
+def overparameterised(name: str = "overparameterised", target: str = "rpi4") -> Iterator[Case]:
+    """Channels pruned, distilled, trained with integers: a VGG on Fashion-MNIST (`examples/fashion_vgg.py`)."""
+    original, model = fashion_vgg.original(), fashion_vgg.compressed(target)
+    test = fashion_vgg.load(train=1)[1]
+    before, after = score(original, test), score(model, test)
+    plain, small = len(to_bytes(original)), stored_size(to_bytes(model), coded=True)
+    note = f"{plain} bytes to {small}; accuracy {before:.4f} to {after:.4f}"
+    yield Case(f"{name}: fp32 / stored", round(plain / small, 1), "ratio", 30, "higher", 1, note)
+    loss = round((before - after) * 100, 2)
+    yield Case(f"{name}: accuracy lost", loss, "pp", 0.5, "lower", len(test), "held-out photographs")
+    case = f"{name}: instructions of fp32 / compressed, {target}"
+    if not emulator.available():
+        lacking = ", ".join(need.tool for need in emulator.missing())
+        yield Case(case, None, "ratio", 10, "higher", 0, f"no emulator: {lacking} missing")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        files = [save(each, Path(folder) / f"{k}.onnx") for k, each in enumerate((optimize(original), model))]
+        fp32, int8 = (emulator.count(Target.load(target), [file])[0].instructions for file in files)
+    note = f"{fp32 / 1e6:.2f} M to {int8 / 1e6:.2f} M an inference"
+    yield Case(case, round(fp32 / int8, 2), "ratio", 10, "higher", 1, note)
+
+
+def deep_compression() -> Iterator[Case]:
+    """Pruned step by step, clustered, entropy-coded: LeNet-5 on digits."""
     train, test = digits.load()
     network, example = lenet()
     original = retrain(convert(network, example=example, trainable=True), train, epochs=12, lr=0.02)
@@ -56,7 +87,7 @@ def cases() -> Iterator[Case]:
         model = sparsify(model, Sparsify(layers=shares(original, step)))
         model = retrain(model, train, epochs=6 if step == LAST else 4, lr=0.02, constraint=keep_zeros(model))
     model = cluster(model, Cluster(bits=4))
-    after, small = score(model, test), stored_size(model)
+    after, small = score(model, test), stored_size(to_bytes(model), coded=True)
     note = f"{plain} bytes to {small}; accuracy {before:.4f} to {after:.4f}"
     yield Case("lenet: fp32 / stored", round(plain / small, 1), "ratio", 40, "higher", 1, note)
     loss = round((before - after) * 100, 2)
@@ -74,15 +105,10 @@ def shares(model: onnx.ModelProto, step: tuple[float, float, float]) -> dict[str
 
 
 def score(model: onnx.ModelProto, test: Samples) -> float:
-    """Accuracy on the held-out digits."""
+    """Accuracy on held-out samples."""
     if test.y is None:
-        raise ValueError("the digits have labels")
+        raise ValueError("the test data has labels")
     return accuracy(Session(to_bytes(model)).run_batches(test.x, 100)[0], test.y)
-
-
-def stored_size(model: onnx.ModelProto) -> int:
-    """Bytes of the graph as a bundle stores it."""
-    return sum(len(content) for content in stored(to_bytes(model), coded=True).values())
 
 
 if __name__ == "__main__":

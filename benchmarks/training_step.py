@@ -6,8 +6,11 @@ of a forward pass of the same batch, weights being inputs of both.
 
 import copy
 import os
+import platform
+import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (as everyone writes it)
 
 from benchmarks.harness import Case, main
+from benchmarks.training_peers import onnxruntime_training
 from converter import convert
 from converter.differentiate import differentiate, evaluation_graph
 from converter.trainable import pack_trainable
@@ -32,6 +36,8 @@ from tests import networks
 
 LR, MOMENTUM = 0.01, 0.9
 ARM_GOAL = 3.5  # the arithmetic limit is 3
+PEER_GOAL = 0.9
+TARGET = "x86-64" if platform.machine().lower() in ("x86_64", "amd64") else "rpi4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ def cases() -> Iterator[Case]:
         x, y = _sample(setting.batch, shape)
         model = convert(network, example=[x[:2]], trainable=True)
         yield from _against_torch(name, setting, (network, model), x, y)
+        yield _against_onnxruntime_training(name, setting, model, x, y)
         yield _on_arm(name, setting, model)
 
 
@@ -75,7 +82,7 @@ def _against_torch(
 ) -> Iterator[Case]:
     network, model = pair
     with tempfile.TemporaryDirectory() as folder:
-        pack_trainable(model, Path(folder) / "bundle", name=name, momentum=MOMENTUM)
+        pack_trainable(model, Path(folder) / "bundle", name=name, target=TARGET, momentum=MOMENTUM)
         trainer = Trainer(Path(folder) / "bundle", threads=1)
         steps = [lambda: trainer.step(x, y, LR), _torch_step(network, x, y, torch.contiguous_format)]
         if x.ndim == 4:
@@ -87,6 +94,28 @@ def _against_torch(
         note = f"batch {setting.batch}; {ours.median_ms:.2f} ms against {peer.median_ms:.2f} ms"
         ratio = round(ours.median_ms / peer.median_ms, 4)
         yield Case(f"{name}: step / {what}", ratio, "ratio", goal, "lower", peer.n, note)
+
+
+def _against_onnxruntime_training(
+    name: str, setting: Setting, model: onnx.ModelProto, x: Array, y: Array
+) -> Case:
+    """Plain gradient descent on both sides: there is no momentum in that package."""
+    case = f"{name}/onnxruntime-training"
+    try:
+        with onnxruntime_training.Peer(model, x, y) as peer, tempfile.TemporaryDirectory() as folder:
+            pack_trainable(model, Path(folder) / "bundle", name=name, target=TARGET)
+            trainer = Trainer(Path(folder) / "bundle", threads=1)
+            spent: tuple[list[float], list[float]] = ([], [])
+            for _ in range(3 + setting.rounds):
+                began = time.perf_counter_ns()
+                trainer.step(x, y, LR)
+                spent[0].append((time.perf_counter_ns() - began) / 1e6)
+                spent[1].append(peer.step())
+    except onnxruntime_training.PeerError as error:
+        return Case(case, None, "ratio", PEER_GOAL, "lower", 0, str(error)[:200])
+    ours, theirs = (statistics.median(times[3:]) for times in spent)
+    note = f"{onnxruntime_training.VERSION}, without momentum; {ours:.2f} ms against {theirs:.2f} ms"
+    return Case(case, round(ours / theirs, 4), "ratio", PEER_GOAL, "lower", setting.rounds, note)
 
 
 def _torch_step(network: torch.nn.Module, x: Array, y: Array, layout: Any) -> Callable[[], float]:

@@ -2,8 +2,11 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from compress import fidelity
+from compress.budget import Budget
 from compress.compress import compress
 from compress.recipe import Recipe
 from compress.report import report
@@ -19,12 +22,41 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="an .onnx or .pt2 file, or module:callable")
     parser.add_argument("--target", default="rpi4", help="the device: see 'littoral targets' (default rpi4)")
     parser.add_argument(
-        "--data", required=True, help="an .npz with x (and y), an .npy, or a folder of pictures"
+        "--data",
+        required=True,
+        help="an .npz with x (and y) or an array for each input, an .npy, or pictures",
     )
     parser.add_argument("--test", help="other data to check the result on (default: --data)")
     parser.add_argument("--preprocess", help="for pictures: resize=256,crop=224,mean=127,std=128")
     parser.add_argument("--labels", help="a text file with the name of one class a line")
     parser.add_argument("--recipe", help="a TOML file with the steps (default: optimize, quantize)")
+    limits = parser.add_argument_group(
+        "budget",
+        "instead of a recipe: search for the cheapest model within --max-drop, or the nearest to the original",
+    )
+    limits.add_argument(
+        "--max-drop", type=float, metavar="SHARE", help="accuracy (or agreement) that may be lost: 0.01"
+    )
+    limits.add_argument(
+        "--max-latency-ms", type=float, metavar="MS", help="of one inference on one core of the target"
+    )
+    limits.add_argument("--max-size-mb", type=float, metavar="MB", help="of the stored graph, entropy-coded")
+    limits.add_argument(
+        "--epochs", type=int, default=9, help="of training, for the last candidates (default 9)"
+    )
+    limits.add_argument(
+        "--work", metavar="FOLDER", help="of the search, resumed from there (default: OUTPUT.search)"
+    )
+    parser.add_argument(
+        "--fix",
+        metavar="INPUT=VALUE",
+        action="append",
+        default=[],
+        help="make a constant of an input: sr=16000",
+    )
+    parser.add_argument(
+        "--measure", choices=fidelity.MEASURES, default="auto", help="how outputs are compared (default auto)"
+    )
     parser.add_argument(
         "--min-agreement", type=float, default=0.8, help="refuse a result below it (default 0.8)"
     )
@@ -53,9 +85,12 @@ def _run(args: argparse.Namespace) -> None:
     out = Path(args.output or f"{_stem(args.model)}-{target.name}.bundle")
     if not 0 <= args.min_agreement <= 1:
         raise InputError(f"--min-agreement {args.min_agreement}: expected a share between 0 and 1")
+    budget = Budget(args.max_drop, args.max_latency_ms, args.max_size_mb)
+    if budget and recipe:
+        raise InputError("--recipe gives the steps and --max-... searches for them: expected one of the two")
     console.say(f"convert {args.model}")
     result = compress(
-        convert(args.model),
+        convert(args.model, samples=samples, fixed=_fixed(args.fix)),
         samples,
         out,
         target=target,
@@ -66,13 +101,24 @@ def _run(args: argparse.Namespace) -> None:
         min_agreement=args.min_agreement,
         coded=args.coded,
         emulate=not args.no_emulate,
+        budget=budget or None,
+        epochs=args.epochs,
+        work=args.work,
+        measure=args.measure,
     )
-    page = report.write(result, test or samples, args.report or out.parent / "report.html")
+    page = report.write(result, args.report or out.parent / "report.html")
     if args.json:
         print(json.dumps(result.to_json() | {"report": str(page)}))
         return
     print(console.table(report.HEADER, report.rows(result)))
     print(f"\nbundle {out}\nreport {page}")
+
+
+def _fixed(pairs: Sequence[str]) -> dict[str, str]:
+    found = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+    if len(found) < len(pairs):
+        raise InputError(f"--fix {' '.join(pairs)}: expected INPUT=VALUE, each input once")
+    return found
 
 
 def _stem(model: str) -> str:

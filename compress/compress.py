@@ -3,25 +3,30 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
-from onnx import numpy_helper
 
 from compress import fidelity
+from compress.budget import Budget
 from compress.recipe import Recipe
+from compress.samples import usable
+from compress.search.choose import Chosen, choose
+from compress.search.options import SearchOptions
 from compress.step import Work
+from compress.storage import stored
+from compress.suited import suited
+from converter.inputs import with_lengths
 from converter.model import Model, load, save, to_bytes
-from converter.trainable import tensor_data
 from edge_runtime import data, emulator, profile
+from edge_runtime.accelerators import selftest
 from edge_runtime.bundle import Bundle, Manifest, Preprocess, pack
 from edge_runtime.console import say
 from edge_runtime.errors import ModelError
 from edge_runtime.profile import Latency
 from edge_runtime.session import Session
-from edge_runtime.storage import SUFFIX, code
 from edge_runtime.target import Target
 from edge_runtime.tensors import Array
 
@@ -37,7 +42,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Compressed:
-    """What `compress` made: the bundle, the two models, what each costs, and how far apart their outputs are."""
+    """What `compress` made: the bundle, the two models, what each costs, and how far apart their outputs are.
+
+    `chosen` has the recipe, the samples that were compared and, where it was searched for, the candidates.
+    """
 
     bundle: Bundle
     source: onnx.ModelProto
@@ -46,15 +54,20 @@ class Compressed:
     after: Measured
     fidelity: fidelity.Fidelity
     outputs: tuple[Array, Array]
+    chosen: Chosen
+    budget: Budget | None = None
 
     def to_json(self) -> dict[str, object]:
         """The figures, for machines."""
+        found = self.chosen.found
         return {
             "bundle": str(self.bundle.path),
             "target": self.bundle.manifest.target,
             "original": _cost(self.before),
             "compressed": _cost(self.after),
             **{name: getattr(self.fidelity, name) for name in self.fidelity.__slots__},
+            "recipe": self.chosen.recipe.to_json(),
+            **({"trials": [trial.to_json() for trial in found.trials]} if found else {}),
         }
 
 
@@ -80,15 +93,19 @@ def compress(
     coded: bool = False,
     emulate: bool = True,
     rounds: int = 20,
+    budget: Budget | None = None,
+    epochs: int = 9,
+    work: str | os.PathLike[str] | None = None,
+    measure: str = "auto",
 ) -> Compressed:
-    """Compress a float ONNX model for a target.
+    """Compress a float ONNX model for a target, by a recipe or within a budget.
 
     Args:
-        model: one input, float32; or the path of such a model.
-        samples: data as the model takes it: it calibrates, and checks unless `test` is given.
+        model: the model, or its path.
+        samples: data as the model takes it (records for several inputs): it calibrates, and checks without `test`.
         out: where the bundle goes; a folder if the name has no suffix.
         target: the device, or its name.
-        recipe: the steps; None takes `optimize`, `quantize`.
+        recipe: the steps; None takes those that are `suited`, or with a budget those that a search finds.
         test: data to check the result on.
         preprocess: how pictures become the model's input; goes into the manifest.
         labels: names of the classes; go into the manifest.
@@ -96,54 +113,111 @@ def compress(
         coded: store the weights entropy-coded, to be decoded when the bundle is opened.
         emulate: count guest instructions on the emulated target, where it can be emulated here.
         rounds: timed calls of each model, on one thread.
+        budget: limits to be met; a quarter of the samples is held back to choose by.
+        epochs: of training, for the last candidates of a search.
+        work: the folder of a search, which goes on from there if it was interrupted; None is one beside `out`.
+        measure: how outputs are compared: see `compress.fidelity.compare`.
 
     Returns:
         The bundle with everything that was measured.
 
     Raises:
         InputError: the data does not fit the model.
-        ModelError: the model is not valid, or the result agrees with it on too few samples; nothing is written then.
+        ModelError: the model is not valid, or the result agrees with it on too few samples; no bundle is written then.
+        BudgetError: nothing meets the budget.
         BackendError: the target is unknown.
     """
-    device, steps = Target.load(target), recipe or Recipe()
-    source = load(model)
+    source, how = load(model), SearchOptions(Path(work or f"{out}.search"), coded, emulate, epochs, measure)
     original = Session(to_bytes(source))
-    data.fit(samples, original.inputs[0], "data")
-    checked = data.fit(test or samples, original.inputs[0], "test data")
-    result = apply(steps, source, Work(samples, device, source))
-    candidate = Session(to_bytes(result))
-    outputs = _check(original, candidate, checked)
-    found = fidelity.compare(*outputs, checked.y)
-    _require(found, min_agreement)
-    counts = _instructions(device, [source, result]) if emulate else [None, None]
-    metrics = _metrics(found, to_bytes(source), counts)
-    signature = (candidate.inputs, candidate.outputs)
-    manifest = Manifest(
-        Path(out).stem, device.name, *signature, preprocess, tuple(labels), steps.to_json(), metrics
+    job = Work(usable(samples, original.inputs, "data"), Target.load(target), source)
+    chosen, coded = _chosen(
+        job, data.fit(test, original.inputs, "test data") if test else None, recipe, budget, how
     )
-    bundle = pack(out, manifest, stored(to_bytes(result), coded=coded))
-    before, after = _measure([source, result], bundle, counts, rounds)
-    return Compressed(bundle, source, result, before, after, found, outputs)
+    result = _Result.of(
+        job, original, chosen, replace(how, coded=coded), 0 if chosen.found else min_agreement
+    )
+    return result.pack(out, preprocess, tuple(labels), rounds, budget)
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """A model that was chosen and compared, and is still to be packed and measured."""
+
+    work: Work
+    original: Session
+    candidate: Session
+    chosen: Chosen
+    how: SearchOptions
+    outputs: tuple[Array, Array]
+    compared: fidelity.Fidelity
+
+    @classmethod
+    def of(cls, work: Work, original: Session, chosen: Chosen, how: SearchOptions, least: float) -> "_Result":
+        """Compare the chosen model with the original.
+
+        Raises:
+            ModelError: they agree on a smaller share than `least`.
+        """
+        candidate = Session(to_bytes(chosen.model))
+        outputs = _check(original, candidate, chosen.checked)
+        compared = fidelity.compare(*outputs, chosen.checked.y, how.measure)
+        _require(compared, least)
+        return cls(work, original, candidate, chosen, how, outputs, compared)
+
+    def pack(
+        self,
+        out: str | os.PathLike[str],
+        preprocess: Preprocess | None,
+        labels: tuple[str, ...],
+        rounds: int,
+        budget: Budget | None,
+    ) -> Compressed:
+        """Write the bundle, and measure both models."""
+        source, model, target = self.work.source, self.chosen.model, self.work.target
+        feed = next(data.feeds(self.chosen.checked.x[:1], self.original.inputs))[0]
+        counts: list[int | None] = [None, None]
+        if self.how.emulate:
+            counts = _instructions(target, [with_lengths(each, feed) for each in (source, model)])
+        manifest = Manifest(
+            *(Path(out).stem, target.name, self.candidate.inputs, self.candidate.outputs, preprocess, labels),
+            *(self.chosen.recipe.to_json(), _metrics(self.compared, to_bytes(source), counts)),
+        )
+        files = stored(to_bytes(model), coded=self.how.coded) | _selftest(target, self.candidate)
+        bundle = pack(out, manifest, files)
+        costs = _measure([source, model], feed, bundle, counts, rounds)
+        return Compressed(
+            bundle, source, model, costs[0], costs[1], self.compared, self.outputs, self.chosen, budget
+        )
+
+
+def _chosen(
+    work: Work, test: data.Samples | None, recipe: Recipe | None, budget: Budget | None, how: SearchOptions
+) -> tuple[Chosen, bool]:
+    """The model that is packed, and whether its weights are coded."""
+    if budget and recipe is None:
+        how = replace(how, coded=how.coded or budget.max_size_mb is not None)
+        return choose(work, test, budget, how), how.coded
+    steps, lossless = (recipe, False) if recipe else suited(work.source)
+    return Chosen(steps, apply(steps, work.source, work), None, test or work.samples), how.coded or lossless
+
+
+def _selftest(target: Target, session: Session) -> dict[str, bytes]:
+    """What an accelerator has to give, where the target has one."""
+    return (
+        {selftest.FILE: selftest.made(session.inputs, session.run).to_bytes()} if target.accelerators else {}
+    )
 
 
 def _measure(
-    models: Sequence[onnx.ModelProto], bundle: Bundle, counts: Sequence[int | None], rounds: int
+    models: Sequence[onnx.ModelProto],
+    feed: Mapping[str, Array],
+    bundle: Bundle,
+    counts: Sequence[int | None],
+    rounds: int,
 ) -> list[Measured]:
     packed = bundle.path.stat().st_size if bundle.path.is_file() else bundle.size
-    columns = zip((len(to_bytes(models[0])), packed), _latencies(models, rounds), counts, strict=True)
+    columns = zip((len(to_bytes(models[0])), packed), _latencies(models, feed, rounds), counts, strict=True)
     return [Measured(*each) for each in columns]
-
-
-def stored(graph: bytes, *, coded: bool) -> dict[str, bytes]:
-    """The files of a bundle that hold a serialised graph: as it is, or coded without loss."""
-    if not coded:
-        return {"infer.onnx": graph}
-    sizes = {
-        tensor.name: numpy_helper.to_array(tensor).itemsize
-        for tensor in onnx.load_from_string(graph).graph.initializer
-    }
-    places = [(offset, length, sizes[name]) for name, (offset, length) in tensor_data(graph).items()]
-    return {f"infer.onnx{SUFFIX}": code(graph, places)}
 
 
 def _check(original: Session, candidate: Session, samples: data.Samples) -> tuple[Array, Array]:
@@ -159,10 +233,9 @@ def _require(found: fidelity.Fidelity, min_agreement: float) -> None:
         )
 
 
-def _latencies(models: Sequence[onnx.ModelProto], rounds: int) -> list[Latency]:
+def _latencies(models: Sequence[onnx.ModelProto], feed: Mapping[str, Array], rounds: int) -> list[Latency]:
     # One thread, as `littoral bench` does: comparable, and what is left on a device that has other work.
     original, candidate = (Session(to_bytes(model), threads=1) for model in models)
-    feed = profile.example(original.inputs)
     return profile.interleaved([lambda: original.run(feed), lambda: candidate.run(feed)], rounds)
 
 
@@ -181,6 +254,12 @@ def _instructions(target: Target, models: Sequence[onnx.ModelProto]) -> list[int
     if not target.emulator_cpu or not emulator.available():
         say(f"instructions on {target.name} are not counted here; 'littoral doctor' says what is missing")
         return [None] * len(models)
+    try:
+        for model in models:
+            Session(to_bytes(model))
+    except ModelError as error:
+        say(f"instructions are not counted: with the lengths of the data, {error}")
+        return [None] * len(models)
     with tempfile.TemporaryDirectory() as folder:
         paths = [save(model, Path(folder) / f"{k}.onnx") for k, model in enumerate(models)]
         say(f"count instructions on the emulated {target.name}")
@@ -192,6 +271,8 @@ def _metrics(found: fidelity.Fidelity, source: bytes, counts: Sequence[int | Non
     metrics: dict[str, object] = {
         "source": {"sha256": hashlib.sha256(source).hexdigest(), "bytes": len(source)},
         "agreement": round(found.agreement, 6),
+        "measure": found.measure,
+        "cosine": round(found.cosine, 6),
         "sqnr_db": round(found.sqnr_db, 3),
         "n": found.n,
     }

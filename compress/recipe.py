@@ -7,7 +7,6 @@
     per_channel = true
 """
 
-import difflib
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -16,23 +15,36 @@ from typing import Any
 
 import onnx
 
+from compress.factorization.factorize import Factorize
 from compress.pruning.prune import Prune
 from compress.pruning.sparsify import Sparsify
 from compress.quantization.cluster import Cluster
+from compress.quantization.dynamic import Dynamic
+from compress.quantization.equalize import Equalize
+from compress.quantization.half import Half
 from compress.quantization.quantize import Quantize
+from compress.quantization.sensitivity import MixedPrecision
+from compress.quantization.split import SplitOutliers
+from compress.quantization.weight_only import WeightOnly
 from compress.step import Step, Work
+from compress.training.aware import QuantizationAware
+from compress.training.distill import Distill
+from compress.training.retrain import Retrain
 from converter.optimize import optimize
-from edge_runtime.errors import ModelError
+from edge_runtime.errors import ModelError, hint
 from edge_runtime.files import existing
 
 
 @dataclass(frozen=True, slots=True)
 class Optimize:
-    """Constant folding and vertical fusion (`converter.optimize`); it has no parameters."""
+    """Constant folding and fusion (`converter.optimize`): `attention` and `split` as there."""
+
+    attention: bool = False
+    split: bool = False
 
     def __call__(self, model: onnx.ModelProto, work: Work) -> onnx.ModelProto:
         """Apply the step."""
-        return optimize(model)
+        return optimize(model, samples=work.samples, attention=self.attention, split=self.split)
 
 
 STEPS: Mapping[str, type[Step]] = {
@@ -40,7 +52,17 @@ STEPS: Mapping[str, type[Step]] = {
     "prune": Prune,
     "sparsify": Sparsify,
     "cluster": Cluster,
+    "factorize": Factorize,
+    "retrain": Retrain,
+    "distill": Distill,
+    "equalize": Equalize,
+    "split_outliers": SplitOutliers,
     "quantize": Quantize,
+    "mixed_precision": MixedPrecision,
+    "qat": QuantizationAware,
+    "weight_only": WeightOnly,
+    "dynamic": Dynamic,
+    "half": Half,
 }
 
 
@@ -90,20 +112,15 @@ class Recipe:
 def _step(table: dict[str, Any], where: str) -> Step:
     name = str(table.pop("name", ""))
     if name not in STEPS:
-        raise ModelError(f"{where}: unknown step '{name}'{_near(name, STEPS)}; known: {', '.join(STEPS)}")
+        raise ModelError(f"{where}: unknown step '{name}'{hint(name, STEPS)}; known: {', '.join(STEPS)}")
     kind = STEPS[name]
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     for key, value in table.items():
         if key not in known:
-            raise ModelError(f"{where}: '{name}' has no parameter '{key}'{_near(key, known)}")
+            raise ModelError(f"{where}: '{name}' has no parameter '{key}'{hint(key, known)}")
         default = known[key].default
         if default not in (None, MISSING) and type(value) is not type(default):
             raise ModelError(
                 f"{where}: {key} is {value!r}; expected {type(default).__name__}, such as {default!r}"
             )
     return kind(**table)
-
-
-def _near(name: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean '{near[0]}'?)" if near else ""

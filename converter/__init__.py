@@ -2,6 +2,7 @@
 
 from converter.convert import convert
 from converter.differentiate import differentiate
+from converter.lowering import lower
 from converter.optimize import optimize
 
-__all__ = ["convert", "differentiate", "optimize"]
+__all__ = ["convert", "differentiate", "lower", "optimize"]

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from converter.convert import OPSET, convert
+from converter.convert import convert
 from converter.model import save
+from converter.optimize import OPSET
 from edge_runtime.bundle import Bundle
 from edge_runtime.command import Command
 from edge_runtime.console import megabytes, say

@@ -3,7 +3,7 @@
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,12 @@ import onnx
 
 from converter import verify
 from converter.frontends import torch as torch_frontend
+from converter.inputs import with_fixed_input, with_known_ranks
 from converter.model import load
-from converter.optimize import optimize
+from converter.optimize import OPSET, optimize
+from edge_runtime.data import Samples
 from edge_runtime.errors import InputError, ModelError
 from edge_runtime.files import existing
-
-OPSET = 21
-"""ONNX 1.16: the first with blocked and 4-bit quantisation; read by every onnxruntime since 1.18."""
 
 
 def convert(
@@ -30,6 +29,8 @@ def convert(
     dynamic_batch: bool = True,
     trainable: bool = False,
     tolerance: float = 1e-4,
+    samples: Samples | None = None,
+    fixed: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
     """Convert to ONNX, optimise, and check the result numerically against the source.
 
@@ -43,20 +44,22 @@ def convert(
         dynamic_batch: let axis 0 of the inputs vary, unless the source's own code fixes it to that of `example`.
         trainable: keep what training needs: batch normalisation, and every weight under its own name.
         tolerance: largest difference from the source that is accepted, relative to outputs larger than 1.
+        samples: data to compare on; None takes random inputs.
+        fixed: inputs of an ONNX model that become constants, and their values as text.
 
     Returns:
         The model. Its metadata `littoral.max_abs_difference` holds the difference that was measured.
 
     Raises:
-        InputError: there is nothing at the path.
+        InputError: there is nothing at the path, or the samples do not fit.
         ModelError: it is not a model, cannot be exported, or the result differs from the source.
         BackendError: the source's framework is not installed.
     """
     if isinstance(source, str | os.PathLike):
         source, example = _read(source, example)
     if isinstance(source, onnx.ModelProto):
-        model = source
-        reference, _ = verify.runner(source)
+        model = _as_asked(source, samples, fixed or {})
+        reference, _ = verify.runner(model)
     elif torch_frontend.is_source(source):
         names = (input_names, output_names)
         model = torch_frontend.to_onnx(source, example, names, opset, dynamic_batch, trainable)
@@ -65,16 +68,22 @@ def convert(
         raise ModelError(
             f"{type(source).__name__} is not a model; accepted: a PyTorch module or program, or ONNX"
         )
-    model = optimize(model, trainable=trainable)
-    candidate, inputs = verify.runner(model)
-    difference = verify.compare(reference, candidate, inputs)
+    model = optimize(model, trainable=trainable, samples=samples)
+    candidate, specs = verify.runner(model)
+    difference = verify.compare(reference, candidate, specs, samples)
     if not difference.within(tolerance):
         raise ModelError(
-            f"the converted model differs from its source by {difference.max_abs:.3g} over {difference.n} random "
+            f"the converted model differs from its source by {difference.max_abs:.3g} over {difference.n} "
             f"inputs; {tolerance:g} is accepted"
         )
     onnx.helper.set_model_props(model, {"littoral.max_abs_difference": f"{difference.max_abs:.3g}"})
     return model
+
+
+def _as_asked(model: onnx.ModelProto, samples: Samples | None, fixed: Mapping[str, str]) -> onnx.ModelProto:
+    for name, number in fixed.items():
+        model = with_fixed_input(model, name, number)
+    return with_known_ranks(model, samples)
 
 
 def _read(source: str | os.PathLike[str], example: Sequence[Any] | None) -> tuple[Any, Sequence[Any] | None]:

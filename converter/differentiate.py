@@ -27,10 +27,11 @@ import onnx
 from onnx import helper
 
 from converter.autodiff import Graph, Shape, Value, backward, prune, record
+from converter.autodiff.averages import averaged, split
 from converter.autodiff.canonical import canonical
 from converter.autodiff.losses import Loss, Written, loss_named
 from converter.autodiff.optimizers import Optimizer, State, Treatment, optimizer_named
-from converter.autodiff.order import in_place, recomputed, weights_first, without_copies
+from converter.autodiff.order import domains, in_place, recomputed, weights_first, without_copies
 from converter.parameters import logits, start
 from edge_runtime.errors import ModelError
 from edge_runtime.trainer import METADATA
@@ -52,46 +53,46 @@ def differentiate(
     penalty: bool = False,
     recompute: bool = False,
     accumulate: bool = False,
+    blocked: bool = False,
 ) -> onnx.ModelProto:
     """Compile an inference graph into a training step.
 
     Args:
-        model: one data input, whose first axis is the batch, and one output. The batch may differ from call to
-            call, even where `model` fixes it. A final Softmax (Sigmoid) is taken as part of (binary) cross-entropy.
+        model: one data input, whose first axis is the batch, and one output. The batch may vary, even where
+            `model` fixes it. A final Softmax (Sigmoid) is taken as part of (binary) cross-entropy.
         loss: one of `converter.autodiff.losses`, or its name: "cross_entropy" (labels: int64[n], output:
             float[n, classes]), "binary_cross_entropy", "mse", "mae", "huber" (labels like the output),
             "distillation", "triplet", "contrastive".
         optimizer: one of `converter.autodiff.optimizers`, or its name: "sgd", "nesterov", "adagrad", "rmsprop",
-            "adam", "adamw", "lamb"; or "none", whose graph gives the loss and the gradients and updates nothing.
+            "adam", "adamw", "lamb"; or "none", which gives loss and gradients.
         momentum: of sgd, nesterov and rmsprop; 0 keeps no state.
         weight_decay: added to each gradient, times the weight (L2).
         l1: added to each gradient, times the weight's sign.
-        clip_norm: the global norm to which the gradients are limited; 0 does not.
-        clip_value: the size to which each element of the gradients is limited; 0 does not.
-        trainable: names of the initializers to train; None trains every constant of several elements that
-            feeds a layer. The others stay constants, and a step is faster for it. Batch normalisation with both
-            weights frozen keeps its running statistics.
-        penalty: add penalty/2·Σ importance·(w - anchor)² to the loss (elastic weight consolidation, Kirkpatrick
-            et al. 2017), with further inputs "penalty", and "NAME.importance" and "NAME.anchor" of each weight.
+        clip_norm: the global norm to which the gradients are limited, and
+        clip_value: the size to which each of their elements is; 0 does not.
+        trainable: names of the initializers to train; None is every constant of several elements that feeds a
+            layer. Batch normalisation with both weights frozen keeps its running statistics.
+        penalty: add penalty/2·Σ importance·(w - anchor)² to the loss (Kirkpatrick et al. 2017), with further
+            inputs "penalty", and "NAME.importance" and "NAME.anchor" of each weight.
         recompute: compute cheap operators again in the backward pass, rather than keep their results.
         accumulate: with optimizer "none", add the gradients to buffers: see above.
+        blocked: use operators of onnxruntime's x86-64 builds, see `converter.autodiff.rules.blocked`.
 
     Returns:
         A graph from data, labels, learning rate, parameters and state to loss, parameters and state.
 
     Raises:
-        ModelError: an operator between the weights and the loss has no gradient rule, a name in `trainable` is
-            unknown, or the loss, optimiser or shape of the model does not fit.
+        ModelError: an operator has no gradient rule, a name is unknown, or loss, optimiser or shape do not fit.
     """
     treatment = Treatment(clip_value, clip_norm, weight_decay, l1)
     solver = None if optimizer == "none" else optimizer_named(optimizer, momentum)
     if accumulate and solver:
         raise ModelError("accumulate gives gradients, which update_graph applies: it needs optimizer='none'")
     forward = canonical(model)
-    chosen = loss_named(loss)
     g, weights = start(forward, trainable)
+    g.blocked = blocked
     made = _Made(g, weights)
-    value = _forward_and_backward(made, forward, chosen, penalty=penalty)
+    value = _forward_and_backward(made, forward, loss_named(loss), penalty=penalty)
     if solver is None:
         _give(made, value, accumulate=accumulate)
     else:
@@ -157,7 +158,10 @@ def evaluation_graph(
     forward = canonical(model)
     g, weights = start(forward, trainable)
     record(g, forward.graph.node, weights)  # for the running statistics that training would replace
-    parameters = [*weights, *(name for name in g.replaced if name in g.constants)]
+    parameters = [
+        *weights,
+        *(name for name in dict.fromkeys(name for name, *_ in g.averages) if name in g.constants),
+    ]
     g.nodes[:] = forward.graph.node
     made = _Made(g, weights)
     made.inputs.append(forward.graph.input[0])
@@ -236,8 +240,11 @@ class _Made:
         graph = helper.make_graph(
             nodes, f"{forward.graph.name} {what}".strip(), self.inputs, self.outputs, constants
         )
+        opsets = [*forward.opset_import]
+        known = {entry.domain for entry in opsets} | {"", "ai.onnx"}
+        opsets += [helper.make_opsetid(domain, 1) for domain in sorted(domains(nodes) - known)]
         made = helper.make_model(
-            graph, opset_imports=forward.opset_import, ir_version=forward.ir_version, producer_name="littoral"
+            graph, opset_imports=opsets, ir_version=forward.ir_version, producer_name="littoral"
         )
         if self.roles:
             self.roles["in_place"] = in_place(nodes, self._replaced())
@@ -275,7 +282,7 @@ def _forward_and_backward(made: _Made, forward: onnx.ModelProto, loss: Loss, *, 
     """Write the forward pass, the loss and the backward pass, and return the loss."""
     g = made.g
     data, output = forward.graph.input[0], logits(forward, loss)
-    made.roles["data"] = [data.name]
+    made.roles["data"], g.data = [data.name], data.name
     made.inputs.append(data)
     tape = record(g, forward.graph.node, made.weights)
     made.boundary = len(g.nodes)
@@ -330,7 +337,7 @@ def _give(made: _Made, value: Value, *, accumulate: bool) -> None:
     made.roles["gradients"] = {
         name: made.output(f"d/{name}", gradients[name], g.shapes[name]) for name in made.weights
     }
-    made.replace({name: value for name, value in g.replaced.items() if name in g.constants})
+    made.replace({name: value for name, value in averaged(g).items() if name in g.constants})
 
 
 def _solved(g: Graph, solver: Optimizer, state: State, name: str, gradient: Value, lr: Value) -> Value:
@@ -356,11 +363,34 @@ def _update(made: _Made, solver: Optimizer, treatment: Treatment) -> None:
     made.roles["learning_rate"] = lr.name
     made.roles["state"] = {}
     state = State(g)
-    for name, gradient in treatment(g, made.gradients).items():
-        # Weight by weight: the engine works its way from the last output to the first.
-        known = set(state.updated)
-        updated = _solved(g, solver, state, name, gradient, lr)
-        g.shapes.update(state.shapes)
-        made.replace({name: updated})
-        made.replace({k: value for k, value in state.updated.items() if k not in known}, "state")
-    made.replace({name: value for name, value in g.replaced.items() if name in g.constants})
+    treated = treatment(g, made.gradients)
+    vectors = [name for name in treated if len(g.shapes[name]) == 1] if solver.elementwise else []
+    together = vectors if len(vectors) > 1 else []
+    # The engine works its way from the last output to the first. What needs all of the backward pass is the first.
+    if together:
+        joined = g.op("Concat", *map(g.value, together), axis=0)
+        state.parts[joined.name] = together
+        new = solver(state, joined, g.op("Concat", *(treated[name] for name in together), axis=0), lr)
+        lengths = [int(g.shapes[name][0]) for name in together]
+        _give_new(made, state, dict(zip(together, split(g, new, lengths), strict=True)))
+    for name in treated:
+        if name not in together:
+            _give_new(made, state, {name: _solved(g, solver, state, name, treated[name], lr)})
+    made.replace({name: value for name, value in averaged(g).items() if name in g.constants})
+    _in_order(made, state)
+
+
+def _in_order(made: _Made, state: State) -> None:
+    """Let the tables name parameters in the order in which the model has them, and their state likewise."""
+    for role, owner in (("parameters", dict[str, str]()), ("state", state.owners)):
+        table, place = made.roles[role], {name: k for k, name in enumerate(made.weights)}
+        last = len(place) if role == "parameters" else -1
+        made.roles[role] = dict(sorted(table.items(), key=lambda e: place.get(owner.get(e[0], e[0]), last)))
+
+
+def _give_new(made: _Made, state: State, weights: Mapping[str, Value]) -> None:
+    """Give new weights, and the state that came with them."""
+    made.g.shapes.update(state.shapes)
+    made.replace(weights)
+    given = made.roles["state"]
+    made.replace({name: value for name, value in state.updated.items() if name not in given}, "state")

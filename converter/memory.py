@@ -19,6 +19,7 @@ import onnx
 from onnx import helper, shape_inference
 
 from converter.arena import Arena
+from converter.differentiate import evaluation_graph
 from converter.model import to_bytes
 from converter.step import Step
 from edge_runtime.engines import onnx as engine
@@ -26,7 +27,8 @@ from edge_runtime.errors import InputError
 from edge_runtime.training.program import OPTIONS, WITHOUT, Roles
 
 # A process that has imported Python, NumPy and onnxruntime and done nothing yet, and what the engine keeps for
-# each node of a graph: measured on Linux with onnxruntime 1.31.
+# each node of a graph: measured on Linux with onnxruntime 1.31, on x86-64 and, the same within a twentieth, on
+# an emulated Cortex-A53.
 RUNTIME = 60_000_000
 NODE = 6_600
 # The planner was found within a tenth of what a process takes, a little below more often than above
@@ -44,7 +46,7 @@ _OVERWRITES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a step is run, and its memory in bytes.
+    """How a step is run, and its memory in bytes; `evaluation` is what measuring the model takes beside it.
 
     `micro_batch` is 0 where the batch runs whole. `node` runs when the most is alive, and `largest` are the
     results that are largest then.
@@ -59,20 +61,21 @@ class Plan:
     state: int
     gradients: int
     data: int
+    evaluation: int
     activations: int
     node: str = ""
     largest: tuple[tuple[str, int], ...] = ()
 
     @property
     def total(self) -> int:
-        """Peak memory of a process that runs the step."""
+        """Peak memory of a process that runs the step and the evaluation."""
         held = self.runtime + self.graphs + self.parameters + self.state + self.gradients
-        return held + self.data + self.activations
+        return held + self.data + self.evaluation + self.activations
 
     def to_json(self) -> dict[str, Any]:
         """As a plain table."""
         names = ("batch", "micro_batch", "recompute", "runtime", "graphs", "parameters", "state", "gradients")
-        return {n: getattr(self, n) for n in (*names, "data", "activations", "total")}
+        return {n: getattr(self, n) for n in (*names, "data", "evaluation", "activations", "total")}
 
 
 def plan(step: Step, batch: int, *, micro_batch: int = 0, recompute: bool = False) -> Plan:
@@ -149,10 +152,11 @@ def _planned(step: Step, batch: int, *, recompute: bool, split: bool) -> Callabl
     fixed = _sizes(graphs[-1], 1) | _sizes(graphs[0], 1)
     names = dict.fromkeys([*roles[0].weights, *roles[0].parameters])
     moved = [name for name in update.parameters if name not in update.in_place]
-    constants = sum(len(tensor.raw_data) for graph in graphs for tensor in graph.graph.initializer)
     parameters = sum(fixed[name] for name in [*names, *moved, *roles[0].anchoring])
     state = sum(fixed[name] * (1 if name in update.in_place else 2) for name in update.state)
     gradients = sum(fixed[name] for name in roles[0].buffers.values())
+    tested = evaluation_graph(step.model, step.trainable, loss=step.loss)
+    test = _as_run(tested)
 
     def made(micro_batch: int) -> Plan:
         rows = micro_batch or batch
@@ -164,11 +168,12 @@ def _planned(step: Step, batch: int, *, recompute: bool, split: bool) -> Callabl
             micro_batch,
             recompute,
             RUNTIME,
-            constants + NODE * sum(len(run.node) for run in runs),
+            sum(map(_loaded, runs)),
             parameters,
             state,
             gradients,
             sum(data[name] for name in (roles[0].data, roles[0].labels, *roles[0].extra)),
+            _loaded(test) + _simulate(test, _sizes(tested, rows))[0],
             sum(touched for touched, *_ in peaks),  # each graph has a pool of its own
             most[1],
             most[2],
@@ -188,6 +193,11 @@ def _as_run(graph: onnx.ModelProto) -> onnx.GraphProto:
             without=WITHOUT,
         )
         return onnx.load(str(written)).graph
+
+
+def _loaded(run: onnx.GraphProto) -> int:
+    """Bytes that the engine holds of a graph before it runs."""
+    return sum(len(tensor.raw_data) for tensor in run.initializer) + NODE * len(run.node)
 
 
 def _sizes(graph: onnx.ModelProto, batch: int) -> dict[str, int]:

@@ -1,7 +1,9 @@
 """ONNX models in memory: load, save, and the look-ups that every graph transformation needs."""
 
+import math
 import os
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,6 +19,10 @@ from edge_runtime.tensors import Array
 Model: TypeAlias = onnx.ModelProto | str | os.PathLike[str]
 """What every verb of the converter takes: a model, or the path of one."""
 
+MAX_BYTES = 2**31
+"""Of a serialised graph: a limit of protobuf."""
+DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc"})
+"""Operators that onnxruntime has."""
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 """Operators whose second input is a weight with output channels."""
 
@@ -32,14 +38,52 @@ def load(model: Model) -> onnx.ModelProto:
         return model
     path = existing(model, "an ONNX model")
     try:
-        loaded = onnx.load(str(path))
-        onnx.checker.check_model(loaded)
+        loaded = onnx.load(str(path), load_external_data=False)
+        _check(loaded, path)
+        onnx.external_data_helper.load_external_data_for_model(loaded, str(path.parent))
+        if all(value.type.tensor_type.HasField("shape") for value in loaded.graph.input):
+            onnx.checker.check_model(loaded)  # which refuses inputs without; data may tell their rank
     except (DecodeError, onnx.checker.ValidationError, ValueError, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise ModelError(f"{path}: not a valid ONNX model ({first})") from error
-    if not loaded.graph.node:
-        raise ModelError(f"{path}: not a valid ONNX model (it has no nodes)")
     return loaded
+
+
+def _check(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse what no floor above could work on, before its weights are read."""
+    if not model.graph.node:
+        raise ModelError(f"{path}: not a valid ONNX model (it has no nodes)")
+    size = sum(math.prod(t.dims) * _bits(t.data_type) // 8 for t in model.graph.initializer)
+    if size >= MAX_BYTES:
+        raise ModelError(
+            f"{path}: its weights take {size / 1e9:.1f} GB; one ONNX graph holds less than {MAX_BYTES / 1e9:.1f} GB, "
+            "give the model in parts, or with weights of fewer bits"
+        )
+    for value in model.graph.input:
+        if value.type.WhichOneof("value") != "tensor_type":
+            raise ModelError(
+                f"{path}: input '{value.name}' is no tensor; sequences, maps and optional inputs are not accepted"
+            )
+    own = {(function.domain, function.name) for function in model.functions}
+    for node in _all_nodes(model.graph):
+        if node.domain not in DOMAINS and (node.domain, node.op_type) not in own:
+            raise ModelError(
+                f"{path}: {node.op_type} is a custom operator of '{node.domain}', which onnxruntime does not have; "
+                "write it with operators of ONNX, or as a function in the model"
+            )
+
+
+def _bits(kind: int) -> int:
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
+    return 4 if kind in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4) else int(dtype.itemsize) * 8
+
+
+def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _all_nodes(attribute.g)
 
 
 def save(model: onnx.ModelProto, path: str | os.PathLike[str]) -> Path:
@@ -77,6 +121,12 @@ def consumers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
         for name in node.input:
             found[name].append(node)
     return found
+
+
+def captured(graph: onnx.GraphProto) -> set[str]:
+    """Names that graphs inside the graph read: like its outputs, such values must keep their names."""
+    inner = (a.g for node in graph.node for a in node.attribute if a.HasField("g"))
+    return {name for part in inner for node in _all_nodes(part) for name in node.input}
 
 
 def producers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:

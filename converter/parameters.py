@@ -1,6 +1,5 @@
 """What of a model is trained, and the value that its loss is taken of."""
 
-import difflib
 from collections.abc import Collection
 
 import onnx
@@ -8,7 +7,7 @@ from onnx import helper
 
 from converter.autodiff import Graph, infer_shapes, weight_names
 from converter.autodiff.losses import Loss
-from edge_runtime.errors import ModelError
+from edge_runtime.errors import ModelError, hint
 
 
 def start(
@@ -46,10 +45,7 @@ def start(
 def _known(name: str, g: Graph) -> str:
     tensor = g.constants.get(name)
     if tensor is None:
-        near = difflib.get_close_matches(name, g.constants, n=1)
-        raise ModelError(
-            f"trainable '{name}': the model has no such weight{f'; did you mean {near[0]}?' if near else ''}"
-        )
+        raise ModelError(f"trainable '{name}': the model has no such weight{hint(name, g.constants)}")
     if tensor.data_type != g.elem_type:
         raise ModelError(f"trainable '{name}': is not {g.dtype.name} and cannot be trained; freeze it")
     return name

@@ -109,7 +109,7 @@ def quantized_table(
         elif name in known:
             table[name] = places[name]
     names = _bias_names(original.graph, parameters)
-    for stem, scale, weight in _biases(quantized.graph, known):
+    for stem, scale, weight, group in _biases(quantized.graph, known):
         if weight in table:
             of = names.get((weight, stem), names.get((weight, "")))
             table[weight]["biases"].append(
@@ -118,6 +118,7 @@ def quantized_table(
                     "scale": places[f"{stem}.scale"],
                     "input_scale": float(numpy_helper.to_array(known[scale])),
                     "of": of,
+                    "group": group,
                 }
             )
             if of is not None:
@@ -148,8 +149,8 @@ def _axis(graph: onnx.GraphProto, known: Mapping[str, onnx.TensorProto], name: s
     return int(attribute(node, "axis", 1))
 
 
-def _biases(graph: onnx.GraphProto, known: Mapping[str, onnx.TensorProto]) -> list[tuple[str, str, str]]:
-    """Each int32 bias: the stem of its name, its layer's input scale, and its layer's weight."""
+def _biases(graph: onnx.GraphProto, known: Mapping[str, onnx.TensorProto]) -> list[tuple[str, str, str, int]]:
+    """Each int32 bias: the stem of its name, and its layer's input scale, weight and number of groups."""
     made, found = producers(graph), []
     for node in graph.node:
         if len(node.input) < 3 or node.input[2] not in made:
@@ -157,5 +158,6 @@ def _biases(graph: onnx.GraphProto, known: Mapping[str, onnx.TensorProto]) -> li
         stem = node.input[2].removesuffix(".dequantized")
         source = made.get(node.input[0])
         if f"{stem}.integers" in known and source is not None and source.op_type == "DequantizeLinear":
-            found.append((stem, source.input[1], node.input[1].removesuffix(".dequantized")))
+            weight = node.input[1].removesuffix(".dequantized")
+            found.append((stem, source.input[1], weight, int(attribute(node, "group", 1))))
     return found

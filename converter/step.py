@@ -1,6 +1,6 @@
 """A training step as it is asked for, and the graphs that it is made of."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -8,7 +8,9 @@ import onnx
 
 from converter.autodiff.losses import Loss
 from converter.autodiff.optimizers import Optimizer
+from converter.autodiff.rules.blocked import DOMAIN
 from converter.differentiate import differentiate, update_graph
+from edge_runtime.training.stepper import blocked_name
 
 
 class StepArguments(TypedDict, total=False):
@@ -41,7 +43,7 @@ class Step:
     penalty: bool = False
 
     def graphs(
-        self, *, recompute: bool = False, split: bool = False, gradients: bool = False
+        self, *, recompute: bool = False, split: bool = False, gradients: bool = False, blocked: bool = False
     ) -> dict[str, onnx.ModelProto]:
         """The step's graphs by the names of their files, the one that the data goes into first.
 
@@ -50,6 +52,7 @@ class Step:
             split: a graph of the gradients and one of the update, in place of one of both. With the optimiser
                 "none", which has no step, the update is plain descent.
             gradients: the graph of the gradients as well.
+            blocked: the graphs with convolutions a second time, for onnxruntime on x86-64.
 
         Raises:
             ModelError: the model cannot be differentiated.
@@ -64,7 +67,23 @@ class Step:
             found["train.onnx"] = differentiate(self.model, optimizer=self.optimizer, **first, **solving)
         if split or alone or gradients:
             found["gradient.onnx"] = differentiate(self.model, optimizer="none", accumulate=True, **first)
+        if blocked:
+            found |= self._blocked(found, first, solving)
         if split or alone:
             solver = "sgd" if alone else self.optimizer
             found["update.onnx"] = update_graph(self.model, optimizer=solver, **shared, **solving)
+        return found
+
+    def _blocked(
+        self, plain: Mapping[str, onnx.ModelProto], first: Mapping[str, Any], solving: Mapping[str, Any]
+    ) -> dict[str, onnx.ModelProto]:
+        """Those of the graphs that are other ones with onnxruntime's operators of x86-64."""
+        found = {}
+        for name in plain:
+            if name == "train.onnx":
+                made = differentiate(self.model, optimizer=self.optimizer, blocked=True, **first, **solving)
+            else:
+                made = differentiate(self.model, optimizer="none", accumulate=True, blocked=True, **first)
+            if DOMAIN in {entry.domain for entry in made.opset_import}:
+                found[blocked_name(name)] = made
         return found

@@ -10,7 +10,7 @@ from importlib import metadata
 
 from edge_runtime import cli
 from edge_runtime.command import Command
-from edge_runtime.errors import BackendError, LittoralError
+from edge_runtime.errors import BackendError, LittoralError, hint
 
 
 class _Parser(argparse.ArgumentParser):
@@ -64,12 +64,7 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     name = arguments[0]
     if name not in known:
-        import difflib
-
-        near = difflib.get_close_matches(name, known, n=1)
-        raise LittoralError(
-            f"no command '{name}'{f'; did you mean {near[0]}?' if near else ''}; see littoral --help"
-        )
+        raise LittoralError(f"no command '{name}'{hint(name, known)}; see littoral --help")
     command = known[name]()
     parser = _Parser(
         prog=f"littoral {name}",

@@ -7,6 +7,7 @@ Layout (schema 1)::
     train.onnx       the training step, when the model can learn on the device
     params.npz       the initial weights of the training step
     NAME.coded       any of these, coded without loss by `edge_runtime.storage`
+    NAME.shared      any but infer.onnx, without what that one holds too: `edge_runtime.sharing`
 
 The same content gives the same bytes: entries are sorted, stored without compression and carry a fixed date, so a
 bundle can be memory-mapped, compared and signed. What changes from run to run (a latency) is not in the manifest.
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_runtime import sealing
+from edge_runtime import sealing, sharing
 from edge_runtime.errors import BundleError
 from edge_runtime.files import atomic, existing
 from edge_runtime.storage import SUFFIX, restore
@@ -160,6 +161,9 @@ class Bundle:
             content = self._stored(stored)
             if content is not None:
                 return content if stored == name else restore(content)
+        shared = self._stored(name + sharing.SUFFIX)
+        if shared is not None:
+            return sharing.restore(shared, self.read)
         raise BundleError(f"{self.path}: has no {name}; it holds {', '.join(sorted(self._files))}")
 
     def _stored(self, name: str) -> bytes | None:
@@ -170,8 +174,8 @@ class Bundle:
         return self._files.get(name)
 
     def __contains__(self, name: str) -> bool:
-        endings = ("", SUFFIX, sealing.SUFFIX, SUFFIX + sealing.SUFFIX)
-        return any(name + ending in self._files for ending in endings)
+        forms = ("", SUFFIX, sharing.SUFFIX)
+        return any(name + form + seal in self._files for form in forms for seal in ("", sealing.SUFFIX))
 
     def sealed(self, path: str | os.PathLike[str], key: bytes) -> "Bundle":
         """Write the bundle with every file encrypted (the manifest stays readable), and return it.

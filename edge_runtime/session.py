@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.engines import onnx as engine
-from edge_runtime.errors import InputError, ModelError
+from edge_runtime.data import feeds
+from edge_runtime.engines import FILES, engine_for, installed, open_engine
+from edge_runtime.errors import InputError
 from edge_runtime.files import existing
 from edge_runtime.target import Target
-from edge_runtime.tensors import Array, TensorSpec, check_inputs
+from edge_runtime.tensors import Array, check_inputs
 
 
 class Session:
@@ -28,6 +29,7 @@ class Session:
         providers: Sequence[str] | None = None,
         threads: int = 0,
         exact_int8: bool = True,
+        engine: str | None = None,
     ) -> None:
         """Load a bundle, an ONNX file, or serialised ONNX.
 
@@ -36,6 +38,8 @@ class Session:
             providers: execution providers, best first; None takes what the bundle's target names.
             threads: threads within an operator; 0 lets the engine choose.
             exact_int8: refuse int8 kernels that saturate (see `edge_runtime.engines.onnx`).
+            engine: "onnxruntime" or "litert"; None takes the first, in the order of the bundle's target, whose file is
+                there.
 
         Raises:
             InputError: there is nothing at the path.
@@ -43,20 +47,15 @@ class Session:
             ModelError: the engine does not accept the graph.
             BackendError: the engine or a provider is missing.
         """
-        graph, self.bundle, self.name = _graph(model)
-        if providers is None and self.bundle is not None:
-            providers = Target.load(self.bundle.manifest.target).providers
-        self._session = engine.open_session(
-            graph,
-            where=self.name,
-            providers=providers or ("CPUExecutionProvider",),
-            threads=threads,
-            exact_int8=exact_int8,
-        )
-        self.inputs: tuple[TensorSpec, ...] = engine.specs(self._session.get_inputs())
-        self.outputs: tuple[TensorSpec, ...] = engine.specs(self._session.get_outputs())
-        self._names = [spec.name for spec in self.outputs]
-        self._run = self._session.run
+        graph, self.bundle, self.name, chosen = _graph(model, engine)
+        options: dict[str, Any] = {}
+        if chosen == "onnxruntime":
+            if providers is None and self.bundle is not None:
+                providers = Target.load(self.bundle.manifest.target).providers
+            options = {"providers": providers or ("CPUExecutionProvider",), "exact_int8": exact_int8}
+        opened = open_engine(chosen, graph, where=self.name, threads=threads, **options)
+        self.engine = chosen
+        self.inputs, self.outputs, self._run = opened.inputs, opened.outputs, opened.run
         self._seen: tuple[Any, ...] = ()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -77,48 +76,53 @@ class Session:
         if seen != self._seen:
             check_inputs(self.inputs, inputs)
             self._seen = seen
-        try:
-            return dict(zip(self._names, self._run(None, inputs), strict=False))
-        except Exception as error:
-            raise ModelError(f"{self.name}: failed while running: {str(error).splitlines()[0]}") from error
+        return self._run(inputs)
 
     def run_batches(self, x: Array, batch: int = 0) -> list[Array]:
-        """Run a model of one input over many samples.
+        """Run the model over many samples.
 
         Args:
-            x: the samples, stacked: dtype and sample shape as declared.
+            x: the samples, stacked: dtype and sample shape as declared; for several inputs, records (see `data`).
             batch: samples a call; 0 takes the model's own batch, or 1 where that may vary.
 
         Returns:
             The outputs, each stacked in the order of the samples.
 
         Raises:
-            InputError: the samples do not fit, or the model has several inputs.
+            InputError: the samples do not fit, or an output has another shape for each call.
         """
-        if len(self.inputs) != 1:
+        if x.dtype.names is None and len(self.inputs) != 1:
             names = ", ".join(map(str, self.inputs))
             raise InputError(
-                f"{self.name}: takes {len(self.inputs)} inputs ({names}); call run() with each of them"
+                f"{self.name}: takes {len(self.inputs)} inputs ({names}); expected an array for each, by its name"
             )
-        spec = self.inputs[0]
-        size = spec.shape[0] if spec.shape and isinstance(spec.shape[0], int) else batch or 1
         parts = []
-        for start in range(0, len(x), size):
-            part = x[start : start + size]
-            short = size - len(part) if isinstance(spec.shape[0], int) else 0
-            if short:  # a graph of fixed batch takes no less: repeat the last sample, and cut the outputs
-                part = np.concatenate([part, np.repeat(part[-1:], short, axis=0)])
-            parts.append([out[: size - short] for out in self.run({spec.name: part}).values()])
-        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+        for feed, count in feeds(x, self.inputs, batch):
+            parts.append([out[:count] if count else out[None] for out in self.run(feed).values()])
+        try:
+            return [np.concatenate(column) for column in zip(*parts, strict=True)]
+        except ValueError as error:
+            raise InputError(
+                f"{self.name}: an output has another shape for each sample, which cannot be compared: {error}"
+            ) from error
 
 
-def _graph(model: Bundle | str | os.PathLike[str] | bytes) -> tuple[bytes | Path, Bundle | None, str]:
+def _graph(
+    model: Bundle | str | os.PathLike[str] | bytes, engine: str | None
+) -> tuple[bytes | Path, Bundle | None, str, str]:
+    """What is loaded, of which bundle, what to call it, and the engine that was asked for or that reads it."""
     if isinstance(model, bytes):
-        return model, None, "model"
-    if isinstance(model, Bundle):
-        return model.read("infer.onnx"), model, str(model.path)
-    path = existing(model, "a bundle or an .onnx file")
-    if path.is_file() and path.suffix == ".onnx":
-        return path, None, str(path)
-    bundle = Bundle.open(path)
-    return bundle.read("infer.onnx"), bundle, str(path)
+        return model, None, "model", engine or "onnxruntime"
+    if not isinstance(model, Bundle):
+        path = existing(model, "a bundle, an .onnx or a .tflite file")
+        if path.is_file() and path.suffix in (".onnx", ".tflite"):
+            return path, None, str(path), engine or engine_for(path)
+        model = Bundle.open(path)
+    chosen = engine or _preferred(model)
+    return model.read(FILES[chosen]), model, str(model.path), chosen
+
+
+def _preferred(bundle: Bundle) -> str:
+    """The first engine of the target's order that the bundle has a file for and that is installed."""
+    there = [name for name in Target.load(bundle.manifest.target).engines if FILES[name] in bundle]
+    return next((name for name in there if installed(name)), there[-1] if there else "onnxruntime")

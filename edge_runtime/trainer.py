@@ -21,10 +21,11 @@ from edge_runtime.training.arrays import read_parameters, write_parameters
 from edge_runtime.training.evaluation import Evaluation
 from edge_runtime.training.export import export
 from edge_runtime.training.fitting import Epoch, Progress, Settings
-from edge_runtime.training.program import METADATA, give_back
+from edge_runtime.training.heap import give_back, keep_little
+from edge_runtime.training.program import METADATA
 from edge_runtime.training.schedules import Schedule, constant
 from edge_runtime.training.stepper import Stepper
-from edge_runtime.training.stored import Stored
+from edge_runtime.training.stored import open_stored
 
 __all__ = ["METADATA", "Epoch", "Trainer", "read_parameters", "write_parameters"]
 
@@ -48,10 +49,12 @@ class Trainer:
             ModelError: the engine does not accept the graph.
             BackendError: onnxruntime is missing.
         """
-        self.bundle = bundle if isinstance(bundle, Bundle) else Stored.open(bundle)
+        self.bundle = bundle if isinstance(bundle, Bundle) else open_stored(bundle)
         self._threads = threads
         self._stepper = Stepper(self.bundle, threads)
         self._roles, self._specs = self._stepper.roles, self._stepper.specs
+        if self._roles.planned_bytes:
+            keep_little()
         self._evaluation: Evaluation | None = None
         self._progress: Progress | None = None
         self.load(read_parameters(self.bundle.read("params.npz"), str(self.bundle.path)))
@@ -62,6 +65,10 @@ class Trainer:
         """Copies of the current weights, and of the running statistics of batch normalisation, by name."""
         bank = self._stepper.bank
         return {name: bank[name].copy() for name in self._stepper.parameters}
+
+    def release(self) -> dict[str, Array]:
+        """The parameters themselves, not copies of them: for when the trainer is not used any more."""
+        return {name: self._stepper.bank[name] for name in self._stepper.parameters}
 
     def load(self, parameters: Mapping[str, Array]) -> None:
         """Replace all parameters, and start the optimiser anew: its state becomes zeros.
@@ -187,7 +194,7 @@ class Trainer:
             lr: learning rate, or a function of the step's number, from 0: see `edge_runtime.training.schedules`.
             seed: of the shuffling.
             progress: draw a bar on a terminal.
-            extra: what else the loss takes, by name, a row for each sample.
+            extra: what else the loss takes, by name, a row for each sample; None takes it from the samples' own.
             validation: other samples, on which the model is measured after each epoch.
             patience: stop after so many epochs without a lower loss on `validation`, and return to the weights
                 of the best one; 0 does not.
@@ -205,7 +212,8 @@ class Trainer:
             ModelError: the loss became NaN or infinite; the weights are then of no use, load others.
         """
         rate = constant(lr) if isinstance(lr, int | float) else lr
-        chosen = Settings(epochs, batch_size, rate, seed, progress, extra or {}, validation, patience)
+        more = self._extra(samples, extra)
+        chosen = Settings(epochs, batch_size, rate, seed, progress, more, validation, patience)
         chosen = replace(chosen, checkpoint=checkpoint, every=every, on_epoch=on_epoch)
         fitting.check(samples, chosen)
         begun = self._progress
@@ -224,7 +232,7 @@ class Trainer:
         Args:
             samples: `x` and `y` as for `step`.
             batch_size: samples a run; 0 takes what the bundle was planned for, or 256.
-            extra: what else the loss takes, by name, a row for each sample.
+            extra: what else the loss takes, by name, a row for each sample; None takes it from the samples' own.
 
         Returns:
             "loss", the number of samples "n", and for a classifier "accuracy", the share that is right.
@@ -236,9 +244,10 @@ class Trainer:
             raise InputError("evaluation needs at least one sample; got none")
         loss = right = 0.0
         size = batch_size or self._roles.evaluation_batch
+        given = self._extra(samples, extra)
         for start in range(0, len(samples), size):
             part = slice(start, start + size)
-            more = {name: array[part] for name, array in (extra or {}).items()}
+            more = {name: array[part] for name, array in given.items()}
             data = self._checked(samples.x[part], fitting.labels(samples)[part], more)
             output = self._output(data[self._roles.data])
             loss += self._evaluator().loss(output, data) * len(output)
@@ -299,7 +308,16 @@ class Trainer:
             InputError: `path` cannot be written.
             BundleError: the bundle is not complete.
         """
-        return export(self.bundle, self.parameters, path)
+        made = export(self.bundle, self.release(), path)
+        if made.path.resolve() == self.bundle.path.resolve():
+            self.bundle = made
+        return made
+
+    def _extra(self, samples: Samples, extra: Mapping[str, Array] | None) -> Mapping[str, Array]:
+        """What the loss takes beside labels: as it was given, or as it came with the samples."""
+        if extra is not None:
+            return extra
+        return {name: samples.extra[name] for name in self._roles.extra if name in samples.extra}
 
     def _evaluator(self) -> Evaluation:
         if self._evaluation is None:
@@ -337,7 +355,9 @@ class Trainer:
                 raise InputError(f"extra '{name}': the loss {roles.kind} takes {takes}")
         for name in roles.extra:
             if name not in given:
-                raise InputError(f"the loss {roles.kind} needs '{name}': give it in extra")
+                raise InputError(
+                    f"the loss {roles.kind} needs '{name}': give it in extra, or beside x with a row for each sample"
+                )
         data = {name: np.ascontiguousarray(array) for name, array in given.items()}
         for name, array in data.items():
             self._specs[name].check(array)

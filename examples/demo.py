@@ -167,7 +167,7 @@ def write_page(
         "EfficientNet-Lite0 with its ImageNet weights, converted from PyTorch to ONNX and put into 8-bit integers, "
         f"calibrated on other photographs than the {len(photographs)} on which it is checked here."
     )
-    report.add_pictures(page, made, photographs)
+    report.add_pictures(page, made)
     if seen is not None:
         page.heading("On the emulated device")
         page.paragraph(

@@ -2,15 +2,12 @@
 
     python examples/fashion_mnist.py fashion      # writes fashion-train.npz and fashion-test.npz for EfficientNet-Lite0
 
-Xiao, Rasul and Vollgraf, 2017; MIT licence. The package need not be installed: apt downloads it into the cache.
+Xiao, Rasul and Vollgraf, 2017. `tests.assets` knows where the files are.
 """
 
 import gzip
-import hashlib
-import shutil
-import subprocess
+import importlib
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +15,13 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from edge_runtime.console import say
 from edge_runtime.data import Samples
-from edge_runtime.files import atomic, cache_dir
+from edge_runtime.files import atomic
 from edge_runtime.tensors import Array
 
+assets = importlib.import_module("tests.assets")
+
 LABELS = ("top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
-_PACKAGE = "dataset-fashion-mnist"
-_FOLDER = "usr/share/datasets/fashion-mnist"
-_FILES = {
-    "train-images-idx3-ubyte.gz": "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
-    "train-labels-idx1-ubyte.gz": "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
-    "t10k-images-idx3-ubyte.gz": "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
-    "t10k-labels-idx1-ubyte.gz": "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
-}
 
 
 def load(train: int = 2000, test: int = 1000, side: int = 96) -> tuple[Samples, Samples]:
@@ -49,43 +39,8 @@ def load(train: int = 2000, test: int = 1000, side: int = 96) -> tuple[Samples, 
         FileNotFoundError: the package is not installed and cannot be downloaded.
         ValueError: a file is another than the one that was measured.
     """
-    folder = find()
+    folder = assets.find("fashion-mnist")[0].parent
     return _part(folder, "train", train, side), _part(folder, "t10k", test, side)
-
-
-def find() -> Path:
-    """The folder with the four files: installed, or in the cache, or downloaded into it.
-
-    Raises:
-        FileNotFoundError: as for `load`.
-        ValueError: as for `load`.
-    """
-    cached = cache_dir() / "assets" / _PACKAGE
-    found = next((folder for folder in (Path("/") / _FOLDER, cached) if folder.is_dir()), None)
-    if found is None:
-        _download(cached)
-        found = cached
-    for name, digest in _FILES.items():
-        if hashlib.sha256((found / name).read_bytes()).hexdigest() != digest:
-            raise ValueError(f"{found / name}: is not the file that was measured; remove the folder")
-    return found
-
-
-def _download(folder: Path) -> None:
-    say(f"download Debian's {_PACKAGE}, 31 MB")
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            subprocess.run(
-                ["apt-get", "download", "-q", _PACKAGE], cwd=scratch, check=True, capture_output=True
-            )
-            (package,) = Path(scratch).glob("*.deb")
-            subprocess.run(["dpkg-deb", "-x", str(package), scratch], check=True, capture_output=True)
-        except (OSError, ValueError, subprocess.CalledProcessError) as error:
-            raise FileNotFoundError(
-                f"asset '{_PACKAGE}': neither installed nor to be downloaded: apt-get install {_PACKAGE}"
-            ) from error
-        with atomic(folder) as partial:
-            shutil.copytree(Path(scratch) / _FOLDER, partial)
 
 
 def _part(folder: Path, part: str, count: int, side: int) -> Samples:

@@ -342,3 +342,122 @@ def cnn1d() -> Network:
         nn.Conv1d(16, 32, 3, padding=2, dilation=2), nn.BatchNorm1d(32), nn.ReLU(),
         nn.Conv1d(32, 32, 3, stride=2, groups=32), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(32, 10),
     ), (6, 50)  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------- for pruning
+
+
+def vgg(width: int = 16) -> Network:
+    """Simonyan and Zisserman 2014, configuration A: eight convolutions and three dense layers."""
+    layers: list[nn.Module] = []
+    i = 3
+    for scale, repeats in ((1, 1), (2, 1), (4, 2), (8, 2), (8, 2)):
+        for _ in range(repeats):
+            layers += [nn.Conv2d(i, scale * width, 3, padding=1), nn.ReLU()]
+            i = scale * width
+        layers.append(nn.MaxPool2d(2))
+    dense = (nn.Flatten(), nn.Linear(4 * i, 8 * width), nn.ReLU(), nn.Linear(8 * width, 8 * width), nn.ReLU())
+    return nn.Sequential(*layers, *dense, nn.Linear(8 * width, 10)), (3, 64, 64)
+
+
+def resnet50(size: int = 64, width: int = 16, repeats: tuple[int, ...] = (3, 4, 6, 3)) -> Network:
+    """He et al. 2015, table 1: bottleneck blocks of 1x1, 3x3 and 1x1, four times as wide at their ends."""
+    layers: list[nn.Module] = [conv_bn(3, width, 7, 2), nn.MaxPool2d(3, 2, 1)]
+    i = width
+    for stage, count in enumerate(repeats):
+        inner = width << stage
+        for k in range(count):
+            stride = 2 if stage and not k else 1
+            body = nn.Sequential(
+                conv_bn(i, inner, 1), conv_bn(inner, inner, 3, stride), conv_bn(inner, 4 * inner, 1, act=None)
+            )
+            shortcut = conv_bn(i, 4 * inner, 1, stride, act=None) if not k else None
+            layers.append(Residual(body, shortcut, nn.ReLU()))
+            i = 4 * inner
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(i, 10)), (3, size, size)
+
+
+class Branches(nn.Module):
+    """What several networks say of the same input, side by side."""
+
+    def __init__(self, *branches: nn.Module):
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([branch(x) for branch in self.branches], 1)
+
+
+def inception(i: int, one: int, three: tuple[int, int], five: tuple[int, int], pool: int) -> Branches:
+    """Szegedy et al. 2014, figure 2b: 1x1, 3x3 and 5x5 behind reductions, and a pooled branch."""
+    return Branches(
+        conv_bn(i, one, 1),
+        nn.Sequential(conv_bn(i, three[0], 1), conv_bn(*three)),
+        nn.Sequential(conv_bn(i, five[0], 1), conv_bn(*five, 5)),
+        nn.Sequential(nn.MaxPool2d(3, 1, 1), conv_bn(i, pool, 1)),
+    )
+
+
+def googlenet() -> Network:
+    """GoogLeNet's stem with local response normalisation, and three of its modules at a quarter of their width."""
+    return nn.Sequential(
+        conv_bn(3, 16, 7, 2), nn.MaxPool2d(3, 2, 1), nn.LocalResponseNorm(5), conv_bn(16, 48),
+        inception(48, 16, (24, 32), (4, 8), 8), inception(64, 32, (32, 48), (8, 24), 16), nn.MaxPool2d(3, 2, 1),
+        inception(120, 48, (24, 52), (4, 12), 16), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10),
+    ), (3, 64, 64)  # fmt: skip
+
+
+def squeezenet() -> Network:
+    """Iandola et al. 2016: fire modules, and a convolution that classifies."""
+
+    def fire(i: int, squeeze: int, expand: int) -> nn.Sequential:
+        sides = (nn.Sequential(nn.Conv2d(squeeze, expand, k, padding=k // 2), nn.ReLU()) for k in (1, 3))
+        return nn.Sequential(nn.Conv2d(i, squeeze, 1), nn.ReLU(), Branches(*sides))
+
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 3, 2), nn.ReLU(), nn.MaxPool2d(3, 2), fire(32, 8, 32), fire(64, 8, 32), nn.MaxPool2d(3, 2),
+        fire(64, 16, 64), fire(128, 16, 64), nn.Conv2d(128, 10, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+    ), (3, 64, 64)  # fmt: skip
+
+
+class Packed(nn.Module):
+    """Self-attention as ViT's code has it: queries, keys and values in one product, and PyTorch's fused operator."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads, self.qkv, self.out = heads, nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, length, width = x.shape
+        q, k, v = self.qkv(x).reshape(n, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        return self.out(mixed.transpose(1, 2).reshape(n, length, width))
+
+
+def vit_packed(width: int = 48, depth: int = 2) -> Network:
+    """ViT with packed attention and a mean over its patches."""
+    layers: list[nn.Module] = [nn.Conv2d(3, width, 8, 8), nn.Flatten(2), Swap()]
+    for _ in range(depth):
+        feed = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        layers += [Residual(nn.Sequential(nn.LayerNorm(width), part)) for part in (Packed(width, 4), feed)]
+    return nn.Sequential(*layers, nn.LayerNorm(width), Mean(), nn.Linear(width, 10)), (3, 32, 32)
+
+
+class Mean(nn.Module):
+    """The mean over the tokens."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1)
+
+
+class Swap(nn.Module):
+    """The last two axes change places."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2)
+
+
+def encoder(width: int = 48, length: int = 12) -> Network:
+    """PyTorch's own transformer encoder layer, normalising behind each sum, as BERT does."""
+    layer = nn.TransformerEncoderLayer(width, 4, 4 * width, dropout=0.0, batch_first=True)
+    return nn.Sequential(layer, nn.Flatten(), nn.Linear(width * length, 10)), (length, width)

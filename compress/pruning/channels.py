@@ -12,14 +12,14 @@ The method is that of dependency graphs (Fang et al., "DepGraph: Towards Any Str
 out on indices instead of layers, on the ONNX graph instead of autograd's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 import onnx
 
-from converter.model import constants
+from converter.model import constants, copy
 from edge_runtime.errors import ModelError
 from edge_runtime.tensors import Array
 
@@ -32,6 +32,11 @@ class Classes:
 
     def __init__(self) -> None:
         self._parent = np.zeros(1, np.int64)
+
+    @property
+    def count(self) -> int:
+        """How many labels there are."""
+        return len(self._parent)
 
     def fresh(self, count: int) -> Labels:
         """`count` new labels, each a class of its own."""
@@ -74,25 +79,31 @@ class Tie:
 
 @dataclass(slots=True)
 class Channels:
-    """The labels of every tensor of a graph; `rules.propagate` fills it in node by node."""
+    """The labels of every tensor of a graph; the rules of the operators fill it in, node by node.
+
+    `ambiguous` are the tensors that could lose slices along one axis or along another; for those in `turned` it is
+    not the axis that is usually meant.
+    """
 
     shapes: Mapping[str, tuple[int, ...]]
     known: Mapping[str, Array]
     classes: Classes = field(default_factory=Classes)
     labels: dict[str, Labels] = field(default_factory=dict)
     ties: dict[tuple[str, int], Tie] = field(default_factory=dict)
+    turned: frozenset[str] = frozenset()
+    ambiguous: dict[str, Labels] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: onnx.ModelProto) -> "Channels":
+    def of(cls, model: onnx.ModelProto, turned: frozenset[str] = frozenset()) -> "Channels":
         """Nothing known yet but the shapes; a length that varies counts as 1."""
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+        inferred = onnx.shape_inference.infer_shapes(with_batch(model, 1), data_prop=True).graph
         known = constants(inferred)
         shapes: dict[str, tuple[int, ...]] = {name: value.shape for name, value in known.items()}
         for value in (*inferred.value_info, *inferred.input, *inferred.output):
             if value.type.tensor_type.HasField("shape"):
                 dims = value.type.tensor_type.shape.dim
                 shapes.setdefault(value.name, tuple(dim.dim_value or 1 for dim in dims))
-        return cls(shapes, known)
+        return cls(shapes, known, turned=turned)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor.
@@ -139,6 +150,11 @@ class Channels:
         else:
             self.ties[name, axis] = Tie(name, axis, labels)
 
+    def free(self) -> int:
+        """How many classes of channels could be removed."""
+        roots = [self.classes.root(tie.labels) for tie in self.ties.values()]
+        return int((np.unique(np.concatenate(roots)) > 0).sum()) if roots else 0
+
     def kept(self, name: str, removed: Labels) -> tuple[int, ...]:
         """The shape of a tensor after the classes `removed` are gone."""
         roots = self.classes.root(self.get(name))
@@ -149,3 +165,44 @@ class Channels:
                 others = tuple(k for k in range(roots.ndim) if k != axis)
                 lengths[axis] -= int(gone.any(axis=others).sum())
         return tuple(lengths)
+
+
+def with_batch(model: onnx.ModelProto, length: int) -> onnx.ModelProto:
+    """A copy, for the inference of shapes, whose inputs have this length on a first axis that is free."""
+    fixed = copy(model)
+    del fixed.graph.value_info[:]
+    for value in fixed.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if dims and not dims[0].dim_value:
+            dims[0].dim_value = length
+    for value in fixed.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    return fixed
+
+
+Rule = Callable[[Channels, onnx.NodeProto], None]
+"""Gives a node's outputs their labels, and joins, ties or locks those of its inputs."""
+
+RULES: dict[str, Rule] = {}
+
+
+def rule(*kinds: str) -> Callable[[Rule], Rule]:
+    """Register the decorated function for these operators."""
+
+    def register(function: Rule) -> Rule:
+        RULES.update(dict.fromkeys(kinds, function))
+        return function
+
+    return register
+
+
+def aligned(labels: Labels, rank: int) -> Labels:
+    """The labels with axes of length 1 before them, up to `rank`."""
+    return labels.reshape((1,) * (rank - labels.ndim) + labels.shape)
+
+
+def unknown(channels: Channels, node: onnx.NodeProto) -> None:
+    """An operator without a rule: nothing that goes into it may be removed."""
+    for name in node.input:
+        if name and name not in channels.known:
+            channels.classes.lock(channels.get(name))

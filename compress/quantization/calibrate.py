@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 from compress.quantization.histogram import BINS, METHODS, Histogram
 from converter.model import copy, to_bytes
 from edge_runtime.console import progress
+from edge_runtime.errors import ModelError
 from edge_runtime.session import Session
 from edge_runtime.tensors import Array
 
@@ -42,6 +43,9 @@ def calibrate(
 
     Returns:
         The range of each name.
+
+    Raises:
+        ModelError: a value is not finite.
     """
     observed = copy(model)
     graph = observed.graph
@@ -57,6 +61,9 @@ def calibrate(
         for k, name in enumerate(names):
             seen = Range(float(extremes[2 * k].min()), float(extremes[2 * k + 1].max()))
             ranges[name] = _merge(ranges.get(name), seen, momentum)
+    for name, seen in ranges.items():
+        if not np.isfinite([seen.low, seen.high]).all():
+            raise ModelError(f"calibration: '{name}' becomes infinite or NaN on these samples")
     return ranges
 
 
@@ -80,15 +87,21 @@ def refine(
             observed.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
     session = Session(to_bytes(observed))
     found = {name: Histogram(np.zeros(BINS, np.int64), seen.low, seen.high) for name, seen in ranges.items()}
-    (spec,) = session.inputs
     for start in progress(range(0, len(samples), _BATCH), f"calibrate ({method})"):
-        batch = samples[start : start + _BATCH]
-        outputs = dict(
-            zip([o.name for o in session.outputs], session.run_batches(batch, _BATCH), strict=True)
-        )
-        outputs[spec.name] = batch
+        outputs = observe(session, samples[start : start + _BATCH])
         found = {name: histogram.add(outputs[name]) for name, histogram in found.items()}
     return {name: Range(*METHODS[method](histogram)) for name, histogram in found.items()}
+
+
+def observe(session: Session, batch: Array) -> dict[str, Array]:
+    """The outputs and inputs of a session on some samples, by name, each with the samples on axis 0.
+
+    Where samples bring all of their axes (see `edge_runtime.data.feeds`), those of all samples are joined on the first.
+    """
+    found = dict(zip([out.name for out in session.outputs], session.run_batches(batch, _BATCH), strict=True))
+    found |= {spec.name: batch[spec.name] if batch.dtype.names else batch for spec in session.inputs}
+    apart = any(found[spec.name].ndim > len(spec.shape) for spec in session.inputs)
+    return {name: a.reshape(-1, *a.shape[2:]) if apart and a.ndim > 1 else a for name, a in found.items()}
 
 
 def _merge(old: Range | None, new: Range, momentum: float) -> Range:
@@ -106,14 +119,25 @@ class QuantParams:
 
     scale: np.float32
     zero_point: int
-    dtype: np.dtype[np.int8] | np.dtype[np.uint8]
+    dtype: np.dtype[np.int8] | np.dtype[np.uint8] | np.dtype[np.int16] | np.dtype[np.uint16]
 
 
-def affine(seen: Range, dtype: str) -> QuantParams:
-    """Asymmetric 8-bit parameters whose range covers `seen` and represents 0 exactly (padding, ReLU)."""
+def affine(seen: Range, dtype: str, *, symmetric: bool = False) -> QuantParams:
+    """Parameters whose range covers `seen` and represents 0 exactly (padding, ReLU).
+
+    Args:
+        seen: the range to cover.
+        dtype: "uint8", "int8", "uint16" or "int16".
+        symmetric: the zero point is the middle of the type: 0 if it is signed, 128 of uint8.
+    """
     kind = np.dtype(dtype)
     limits = np.iinfo(kind)
     low, high = min(seen.low, 0.0), max(seen.high, 0.0)
-    scale = max((high - low) / 255.0, float(np.finfo(np.float32).tiny) * 256)
-    zero = round(limits.min - low / scale)
+    if symmetric:
+        high = max(-low, high)
+        low = -high
+    smallest = float(np.finfo(np.float32).tiny) * 256
+    steps = limits.max - limits.min - (1 if symmetric else 0)
+    scale = max((high - low) / steps, smallest)
+    zero = (limits.max + limits.min + 1) // 2 if symmetric else round(limits.min - low / scale)
     return QuantParams(np.float32(scale), int(np.clip(zero, limits.min, limits.max)), kind)

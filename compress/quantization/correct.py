@@ -7,12 +7,13 @@ section 4.2; here the expectation is measured). On EfficientNet-Lite0 it raises 
 0.982 to 0.994.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from compress.quantization.calibrate import observe
 from converter.model import attribute, constants, copy, set_constant, to_bytes
 from edge_runtime.console import progress
 from edge_runtime.session import Session
@@ -21,29 +22,25 @@ from edge_runtime.tensors import Array
 _BATCH = 4
 _WITH_BIAS = frozenset({"Conv", "Gemm"})
 
-Quantizer = Callable[[onnx.NodeProto, Array], Array]
-"""From a node and its weight to the weight that the quantised model has."""
-
 
 def correct_bias(
-    model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], samples: Array, quantized: Quantizer
+    model: onnx.ModelProto,
+    nodes: Sequence[onnx.NodeProto],
+    means: Mapping[str, Array],
+    quantized: Mapping[str, Array],
 ) -> None:
     """Change the biases of `nodes` in place, so that quantised weights leave the mean of every output channel.
 
     Args:
-        model: the float model that holds the nodes; one input.
+        model: the float model that holds the nodes.
         nodes: the layers whose weights will be quantised; Conv and Gemm take part.
-        samples: float32[n, ...].
-        quantized: gives each weight as it will be, in float32.
+        means: of what each of them reads, as `input_means` gives.
+        quantized: each weight as it will be, in float32, by name.
     """
     known = constants(model.graph)
-    chosen = [node for node in nodes if node.op_type in _WITH_BIAS]
-    if not chosen:
-        return
-    means = observe_means(model, sorted({node.input[0] for node in chosen}), samples)
-    for node in chosen:
-        weight = known[node.input[1]]
-        shift = _shift(node, quantized(node, weight) - weight, means[node.input[0]])
+    for node in with_bias(nodes):
+        change = quantized[node.input[1]] - known[node.input[1]]
+        shift = _shift(node, change, means[node.input[0]])
         old = known[node.input[2]] if len(node.input) > 2 and node.input[2] else np.zeros_like(shift)
         name = f"{node.output[0]}.corrected_bias"  # its own: two layers may share a bias
         set_constant(model.graph, name, (old - shift).astype(np.float32))
@@ -51,13 +48,30 @@ def correct_bias(
         node.input.append(name)
 
 
+def with_bias(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """Those of the layers that can have a bias."""
+    return [node for node in nodes if node.op_type in _WITH_BIAS]
+
+
+def input_means(
+    model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], samples: Array
+) -> Mapping[str, Array]:
+    """The mean of each channel of what the layers read: float64[channels] by the name of the activation.
+
+    Args:
+        model: the float model that holds the layers; one input.
+        nodes: the layers; those that can have a bias take part.
+        samples: float32[n, ...].
+    """
+    names = sorted({node.input[0] for node in with_bias(nodes)})
+    return observe_means(model, names, samples) if names else {}
+
+
 def _shift(node: onnx.NodeProto, change: Array, mean: Array) -> Array:
     """The mean change of each output channel: float[channels]."""
     if node.op_type == "Gemm":
         return np.asarray(change @ mean if attribute(node, "transB", 0) else mean @ change)
-    taps = change.reshape(*change.shape[:2], -1).sum(
-        axis=2
-    )  # every tap sees the same mean; borders are neglected
+    taps = change.reshape(*change.shape[:2], -1).sum(axis=2)  # every tap sees one mean; borders are neglected
     groups = int(attribute(node, "group", 1))
     means = np.repeat(mean.reshape(groups, -1), len(taps) // groups, axis=0)
     return np.asarray((taps * means).sum(axis=1))
@@ -79,7 +93,7 @@ def observe_means(model: onnx.ModelProto, names: Sequence[str], samples: Array) 
     session = Session(to_bytes(observed))
     totals: list[Array] = [np.zeros(())] * len(names)
     for start in progress(range(0, len(samples), _BATCH), "observe means"):
-        parts = session.run_batches(samples[start : start + _BATCH], _BATCH)
+        parts = list(observe(session, samples[start : start + _BATCH]).values())[: len(names)]
         totals = [
             total + part.sum(axis=0, dtype=np.float64) for total, part in zip(totals, parts, strict=True)
         ]

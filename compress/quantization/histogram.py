@@ -29,10 +29,14 @@ class Histogram:
         edges = np.linspace(self.low, self.high, len(self.counts) + 1)
         return (edges[:-1] + edges[1:]) / 2
 
-    def add(self, values: Array) -> "Histogram":
-        """This histogram and these values; of many, evenly spaced ones."""
-        flat = values.reshape(-1)[:: max(1, values.size // _MOST)]
-        counts, _ = np.histogram(flat, len(self.counts), (self.low, self.high))
+    def add(self, values: Array, weights: Array | None = None) -> "Histogram":
+        """This histogram and these values, each as often as its weight says; of many, evenly spaced ones."""
+        step = max(1, values.size // _MOST)
+        bins = len(self.counts)
+        width = max((self.high - self.low) / bins, 1e-30)
+        places = ((values.reshape(-1)[::step] - np.float32(self.low)) / np.float32(width)).astype(np.int64)
+        inside = np.clip(places, 0, bins - 1)
+        counts = np.bincount(inside, None if weights is None else weights.reshape(-1)[::step] * step, bins)
         return Histogram(self.counts + counts, self.low, self.high)
 
 
@@ -60,6 +64,32 @@ def mean_squared_error(histogram: Histogram) -> tuple[float, float]:
 
     best = min(np.linspace(1.0, 0.3, 40).tolist(), key=error)
     return histogram.low * best, histogram.high * best
+
+
+def weighted_error(histogram: Histogram, levels: int = 256, finest: float = 0.1) -> tuple[float, float]:
+    """The range with the smallest squared error, saturation and rounding together, both ends chosen alone.
+
+    Args:
+        histogram: of float counts: what a squared error in each value is worth.
+        levels: of the quantiser.
+        finest: the smallest part of an end that is tried.
+    """
+    centres, weights = histogram.centres, histogram.counts
+    total = weights.sum()
+    if not total > 0:  # nothing that the output depends on
+        return _ends(histogram)
+    shares = np.linspace(1.0, finest, 37)
+    lows, highs = (np.unique(np.array([0.0, end]) if end == 0 else end * shares) for end in _ends(histogram))
+    below = np.array([(weights * np.square(np.maximum(low - centres, 0))).sum() for low in lows])
+    above = np.array([(weights * np.square(np.maximum(centres - high, 0))).sum() for high in highs])
+    steps = (highs[None] - lows[:, None]) / (levels - 1)
+    errors = below[:, None] + above[None] + total * np.square(steps) / 12
+    low, high = np.unravel_index(errors.argmin(), errors.shape)
+    return float(lows[low]), float(highs[high])
+
+
+def _ends(histogram: Histogram) -> tuple[float, float]:
+    return min(histogram.low, 0.0), max(histogram.high, 0.0)
 
 
 def entropy(histogram: Histogram, levels: int = 255) -> tuple[float, float]:

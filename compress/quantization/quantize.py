@@ -9,60 +9,75 @@ Activations are fused: a Relu or Clip whose limits the quantised range already e
 quantisation saturates there. An engine (onnxruntime, an NPU's compiler) recognises the pattern DQ → op → Q.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
-import numpy as np
 import onnx
-from onnx import helper
 
-from compress.quantization.calibrate import QuantParams, Range, affine, calibrate, refine
-from compress.quantization.correct import correct_bias
+from compress.quantization.calibrate import Range, affine, calibrate, refine
+from compress.quantization.correct import correct_bias, input_means
+from compress.quantization.gradient import refine_by_gradient
+from compress.quantization.histogram import METHODS
+from compress.quantization.plan import plan
+from compress.quantization.qdq import write_qdq
+from compress.quantization.rounding import Rounding, round_weights
+from compress.quantization.weights import Integers, integers, symmetric
 from compress.step import Work
-from converter.model import (
-    WEIGHTED,
-    Model,
-    attribute,
-    constants,
-    consumers,
-    copy,
-    load,
-    output_axis,
-    producers,
-    prune_unused,
-    set_constant,
-)
+from converter.model import Model, constants, copy, load, prune_unused
+from edge_runtime.console import say
+from edge_runtime.engines.onnx import HEADROOM
 from edge_runtime.errors import ModelError
 from edge_runtime.tensors import Array
 
-_ARITHMETIC = frozenset(
-    {"Add", "Mul", "GlobalAveragePool", "AveragePool", "Concat", "Sigmoid", "LeakyRelu", "Softmax"}
-)
-_SAME_SCALE = frozenset({"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"})
-_ACTIVATION = frozenset({"Relu", "Clip"})
+__all__ = ["Calibrated", "Quantize", "assemble", "prepare", "quantize", "symmetric"]
 
 
 @dataclass(frozen=True, slots=True)
 class Quantize:
     """Parameters of the step.
 
-    `activation` None takes the target's own type. `calibrator` is "minmax", "percentile", "mse" or "entropy"; with
-    "minmax", `momentum` above 0 takes a moving average. `bias_correction`: see `correct_bias`. `samples` bounds
-    the calibration.
+    `activation` None takes the target's own type; `symmetric` gives activations a zero point in the middle.
+    `calibrator` is "gradient", "minmax", "percentile", "mse" or "entropy"; with "minmax", `momentum` above 0 takes a
+    moving average. `rounding` of the weights is "learned" or "nearest". `bias_correction`: see `correct_bias`.
+    `headroom` "auto" leaves room for pairs of products in 16 bits where the target's processor needs it; "always"
+    and "never" do as they say. `samples` bounds the calibration.
     """
 
     activation: str | None = None
     per_channel: bool = True
     weight_bits: int = 8
     momentum: float = 0.0
-    calibrator: str = "minmax"
+    calibrator: str = "gradient"
     bias_correction: bool = True
     samples: int = 200
+    symmetric: bool = False
+    rounding: str = "learned"
+    headroom: str = "auto"
+
+    def __post_init__(self) -> None:
+        choices = {
+            "calibrator": ("gradient", "minmax", *METHODS),
+            "rounding": ("nearest", "learned"),
+            "headroom": ("auto", "always", "never"),
+            "activation": (None, "uint8", "int8", "uint16", "int16"),
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                expected = ", ".join(str(value) for value in known)
+                raise ModelError(f"quantize: {name} is '{getattr(self, name)}'; expected one of {expected}")
+        if not 2 <= self.weight_bits <= 8:
+            raise ModelError(f"quantize: weight_bits is {self.weight_bits}; expected 2 to 8")
 
     def __call__(self, model: onnx.ModelProto, work: Work) -> onnx.ModelProto:
         """Apply the step."""
-        return quantize(model, work.samples.x, self, work.target.activation)
+        return quantize(model, work.samples.x, for_target(self, work), work.target.activation)
+
+
+def for_target(options: Quantize, work: Work) -> Quantize:
+    """The options with what was left to the target decided."""
+    if options.headroom != "auto":
+        return options
+    return replace(options, headroom="always" if work.target.saturating_int8 else "never")
 
 
 def quantize(
@@ -80,218 +95,105 @@ def quantize(
         The model in QDQ form.
 
     Raises:
-        ModelError: nothing in the model can be quantised.
+        ModelError: nothing in the model can be quantised, or it gives no finite values on the samples.
     """
     chosen = options or Quantize()
-    result = copy(load(model))
-    plan = _plan(result.graph)
-    if not plan.nodes:
+    chosen = replace(chosen, activation=chosen.activation or activation)
+    source = load(model)
+    return assemble(source, prepare(source, samples, chosen), chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What the samples told of a model: the range of each activation, each weight as integers, means of inputs."""
+
+    ranges: Mapping[str, Range]
+    weights: Mapping[str, Integers]
+    means: Mapping[str, Array]
+
+
+def prepare(source: onnx.ModelProto, samples: Array, options: Quantize) -> Calibrated:
+    """Everything that needs the samples: for `assemble`, which may then be called for several selections.
+
+    Raises:
+        ModelError: nothing can be quantised, or a value is not finite.
+    """
+    whole = plan(source.graph)
+    if not whole.nodes:
         raise ModelError("nothing to quantise: the model has no Conv, Gemm or MatMul with constant weights")
-    observed = sorted(set(plan.tensors.values()))
-    ranges = calibrate(result, observed, samples[: chosen.samples], chosen.momentum)
-    if chosen.calibrator != "minmax":
-        ranges = refine(result, ranges, samples[: chosen.samples], chosen.calibrator)
-    if chosen.bias_correction:
-        layers = [node for node in plan.nodes.values() if node.op_type in WEIGHTED]
-        correct_bias(result, layers, samples[: chosen.samples], partial(_restored, options=chosen))
-    kind = chosen.activation or activation
-    params = {
-        name: affine(_limited(plan, name, ranges[source]), kind) for name, source in plan.tensors.items()
+    used = samples[: options.samples]
+    ranges = calibrate(source, whole.observed, used, options.momentum)
+    ranges = _refined(source, ranges, used, options.calibrator)
+    known = constants(source.graph)
+    room = options.headroom == "always"
+    weights: Mapping[str, Integers] = {
+        node.input[1]: integers(
+            node, known[node.input[1]], options.weight_bits, per_channel=options.per_channel, headroom=room
+        )
+        for node in whole.layers
     }
-    _rewrite(result.graph, plan, params, chosen)
-    prune_unused(result.graph)
-    onnx.checker.check_model(result)
-    return result
+    if options.rounding == "learned":
+        learnt = Rounding(options.weight_bits)
+        weights = round_weights(source, whole.layers, weights, used, learnt, headroom=room)
+    means = input_means(source, whole.layers, used) if options.bias_correction else {}
+    # By every name: a selection of the nodes may quantise a value where the whole quantises the one it is a view of.
+    return Calibrated({name: ranges[origin] for name, origin in whole.tensors.items()}, weights, means)
 
 
-@dataclass(slots=True)
-class _Plan:
-    """What is quantised: `nodes`, by name of first output; `tensors`: each activation, and the one observed for it."""
-
-    nodes: dict[str, onnx.NodeProto] = field(default_factory=dict)
-    tensors: dict[str, str] = field(default_factory=dict)
-    limits: dict[str, Range] = field(default_factory=dict)
-    fused: dict[str, str] = field(default_factory=dict)
-
-
-def _plan(graph: onnx.GraphProto) -> _Plan:
-    """Decide what is quantised, in the graph's order, so that a pass-through operator follows what feeds it."""
-    known, readers = constants(graph), consumers(graph)
-    outputs = {value.name for value in graph.output}
-    plan = _Plan()
-    for node in graph.node:
-        if not _quantizable(node, known, plan):
-            continue
-        plan.nodes[node.output[0]] = node
-        for name in _activations(node, known):
-            plan.tensors.setdefault(name, name)
-        out = node.output[0]
-        after = readers[out]
-        if node.op_type in WEIGHTED | {"Add"} and len(after) == 1 and out not in outputs:
-            limits = _limits(after[0], known)
-            if limits is not None:  # the activation's output is quantised in the place of this one's
-                plan.fused[out] = after[0].output[0]
-                plan.limits[after[0].output[0]] = limits
-                out = after[0].output[0]
-        if out not in outputs:  # a graph's output stays float: the last operator dequantises for free
-            plan.tensors[out] = plan.tensors[node.input[0]] if node.op_type in _SAME_SCALE else out
-    return plan
+def _refined(
+    source: onnx.ModelProto, ranges: Mapping[str, Range], samples: Array, method: str
+) -> Mapping[str, Range]:
+    if method == "minmax":
+        return ranges
+    if method != "gradient":
+        return refine(source, ranges, samples, method)
+    try:
+        return refine_by_gradient(source, ranges, samples)
+    except ModelError as error:
+        say(f"calibrate by squared error alone, for there is no gradient: {error}")
+        return refine(source, ranges, samples, "mse")
 
 
-def _quantizable(node: onnx.NodeProto, known: Mapping[str, Array], plan: _Plan) -> bool:
-    if node.op_type in WEIGHTED:
-        fixed = (
-            node.input[1] in known and known[node.input[1]].dtype == np.float32 and node.input[0] not in known
-        )
-        plain = attribute(node, "alpha", 1.0) == 1.0 and attribute(node, "beta", 1.0) == 1.0
-        straight = not attribute(node, "transA", 0) and (
-            node.op_type != "MatMul" or known[node.input[1]].ndim == 2 if fixed else False
-        )
-        return fixed and plain and straight
-    if node.op_type in _SAME_SCALE:
-        return node.input[0] in plan.tensors
-    return node.op_type in _ARITHMETIC and all(name in plan.tensors for name in node.input if name)
-
-
-def _activations(node: onnx.NodeProto, known: Mapping[str, Array]) -> list[str]:
-    if node.op_type in WEIGHTED | _SAME_SCALE:
-        return [node.input[0]]
-    return [name for name in node.input if name and name not in known]
-
-
-def _limits(node: onnx.NodeProto, known: Mapping[str, Array]) -> Range | None:
-    """The range to which a Relu or Clip limits its output; None if it is neither, or its limits vary."""
-    if node.op_type == "Relu":
-        return Range(0.0, np.inf)
-    if node.op_type != "Clip":
-        return None
-    bounds = []
-    for k, missing in ((1, -np.inf), (2, np.inf)):
-        name = node.input[k] if len(node.input) > k else ""
-        if name and name not in known:
-            return None
-        bounds.append(float(known[name]) if name else missing)
-    # Zero must be representable, so a range that leaves it out cannot stand for the Clip.
-    return Range(bounds[0], bounds[1]) if bounds[0] <= 0 <= bounds[1] else None
-
-
-def _limited(plan: _Plan, name: str, seen: Range) -> Range:
-    limits = plan.limits.get(name)
-    return seen.clipped(limits.low, limits.high) if limits else seen
-
-
-def _rewrite(
-    graph: onnx.GraphProto, plan: _Plan, params: Mapping[str, QuantParams], options: Quantize
-) -> None:
-    known, made = constants(graph), producers(graph)
-    renamed: dict[str, str] = {}
-    nodes: list[onnx.NodeProto] = []
-    skipped = {id(made[after]) for after in plan.fused.values()}
-    inputs = {value.name for value in graph.input}
-    for name in plan.tensors:
-        if name in inputs:
-            nodes += _pair(graph, name, name, params[name])
-            renamed[name] = f"{name}.dequantized"
-    for node in list(graph.node):
-        if id(made[node.output[0]]) in skipped:
-            continue
-        out = node.output[0]
-        if out in plan.nodes:
-            _quantize_weight(graph, nodes, node, known, params, options)
-            for k, name in enumerate(node.input):
-                node.input[k] = renamed.get(name, name)
-        final = plan.fused.get(out, out)
-        nodes.append(node)
-        if final in params:
-            nodes += _pair(graph, out, final, params[final])
-            renamed[final] = f"{final}.dequantized"
-    del graph.node[:]
-    # Operators that stay float read the dequantised value too, so that the activation lives once, as integers.
-    for node in nodes:
-        if node.op_type != "QuantizeLinear":
-            for k, name in enumerate(node.input):
-                node.input[k] = renamed.get(name, name)
-    graph.node.extend(nodes)
-
-
-def _pair(graph: onnx.GraphProto, source: str, name: str, params: QuantParams) -> list[onnx.NodeProto]:
-    """QuantizeLinear and DequantizeLinear of one activation."""
-    scale, zero = f"{name}.scale", f"{name}.zero_point"
-    set_constant(graph, scale, np.asarray(params.scale, np.float32))
-    set_constant(graph, zero, np.asarray(params.zero_point, params.dtype))
-    return [
-        helper.make_node("QuantizeLinear", [source, scale, zero], [f"{name}.quantized"], name=f"{name}.q"),
-        helper.make_node(
-            "DequantizeLinear", [f"{name}.quantized", scale, zero], [f"{name}.dequantized"], name=f"{name}.dq"
-        ),
-    ]
-
-
-def _quantize_weight(
-    graph: onnx.GraphProto,
-    nodes: list[onnx.NodeProto],
-    node: onnx.NodeProto,
-    known: Mapping[str, Array],
-    params: Mapping[str, QuantParams],
+def assemble(
+    source: onnx.ModelProto,
+    calibrated: Calibrated,
     options: Quantize,
-) -> None:
-    """Put the weight and the bias of `node` into integers."""
-    if node.op_type not in WEIGHTED:
-        return
-    weight, name = known[node.input[1]], node.input[1]
-    axis = output_axis(node, weight.ndim)
-    scale, integers = symmetric(weight, axis if options.per_channel else None, options.weight_bits)
-    set_constant(graph, f"{name}.integers", integers)
-    set_constant(graph, f"{name}.scale", scale)
-    set_constant(graph, f"{name}.zero_point", np.zeros(scale.shape, np.int8))
-    parts = [f"{name}.integers", f"{name}.scale", f"{name}.zero_point"]
-    made = f"{name}.dequantized"
-    if not any(made in other.output for other in nodes):
-        nodes.append(helper.make_node("DequantizeLinear", parts, [made], name=f"{name}.dq", axis=axis))
-    step = params[node.input[0]].scale * scale
-    node.input[1] = made
-    if len(node.input) > 2 and node.input[2] in known:
-        nodes.append(
-            _quantize_bias(graph, node, known[node.input[2]], np.broadcast_to(step, weight.shape[axis]))
-        )
-
-
-def _restored(node: onnx.NodeProto, weight: Array, options: Quantize) -> Array:
-    """The weight as the quantised model has it, in float32."""
-    axis = output_axis(node, weight.ndim)
-    scale, integers = symmetric(weight, axis if options.per_channel else None, options.weight_bits)
-    shape = [1] * weight.ndim
-    shape[axis] = -1
-    return integers * scale.reshape(shape if scale.ndim else ())
-
-
-def _quantize_bias(graph: onnx.GraphProto, node: onnx.NodeProto, bias: Array, step: Array) -> onnx.NodeProto:
-    # Named after the node's output: two layers may share a bias, but not its scale.
-    name = f"{node.output[0]}.bias"
-    limit = np.iinfo(np.int32).max
-    rounded = np.clip(np.rint(bias.reshape(-1).astype(np.float64) / step), -limit, limit)
-    set_constant(graph, f"{name}.integers", rounded.astype(np.int32))
-    set_constant(graph, f"{name}.scale", step.astype(np.float32))
-    set_constant(graph, f"{name}.zero_point", np.zeros(step.shape, np.int32))
-    parts = [f"{name}.integers", f"{name}.scale", f"{name}.zero_point"]
-    node.input[2] = f"{name}.dequantized"
-    return helper.make_node("DequantizeLinear", parts, [node.input[2]], name=f"{name}.dq", axis=0)
-
-
-def symmetric(weight: Array, axis: int | None, bits: int = 8) -> tuple[Array, Array]:
-    """Symmetric integers for a weight: ``weight ≈ scale * integers``.
+    keep: Collection[str] = (),
+    wide: Collection[str] = (),
+) -> onnx.ModelProto:
+    """The model in QDQ form.
 
     Args:
-        weight: float32, any shape.
-        axis: one scale for each index of this axis; None for one scale.
-        bits: 2 to 8; fewer than 8 leave head-room in a 16-bit accumulator.
+        source: float; it is not changed.
+        calibrated: what `prepare` gave for it.
+        options: with the type of the activations.
+        keep: nodes that stay in float, by the name of their first output.
+        wide: activations that take 16 bits.
 
-    Returns:
-        scale float32[channels] or float32[], and int8 of the weight's shape. The error is at most scale / 2.
+    Raises:
+        ModelError: nothing is left to be quantised.
     """
-    limit = 2 ** (bits - 1) - 1
-    others = None if axis is None else tuple(k for k in range(weight.ndim) if k != axis % weight.ndim)
-    peak = np.abs(weight).max(axis=others, keepdims=axis is not None)
-    scale = np.maximum(peak / np.float32(limit), float(np.finfo(np.float32).tiny) * 256).astype(np.float32)
-    integers = np.clip(np.rint(weight / scale), -limit, limit).astype(np.int8)
-    return scale.reshape(-1) if axis is not None else scale.reshape(()), integers
+    result = copy(source)
+    chosen = plan(result.graph, keep)
+    if not chosen.nodes:
+        raise ModelError("nothing to quantise: every layer is kept in float")
+    if options.bias_correction:
+        restored = {name: weight.restored for name, weight in calibrated.weights.items()}
+        correct_bias(result, chosen.layers, calibrated.means, restored)
+    narrow = options.activation or "uint8"
+    params = {
+        name: affine(
+            chosen.limited(name, calibrated.ranges[origin]),
+            narrow.replace("8", "16") if origin in wide else narrow,
+            symmetric=options.symmetric,
+        )
+        for name, origin in chosen.tensors.items()
+    }
+    if options.symmetric:  # such a range does not end at zero, so that a Relu has to stay
+        chosen.fused.clear()
+    write_qdq(result.graph, chosen, params, calibrated.weights)
+    prune_unused(result.graph)
+    if options.headroom == "always":
+        onnx.helper.set_model_props(result, {p.key: p.value for p in result.metadata_props} | {HEADROOM: "1"})
+    onnx.checker.check_model(result)
+    return result

@@ -1,23 +1,20 @@
 """The report of a compression: what it cost and what it gained, as a table and as pictures."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 
+from compress.budget import Budget
 from compress.compress import Compressed
-from compress.report.page import AFTER, BEFORE, Page, canvas
-from converter.model import attribute, constants
+from compress.report import confusion, frontier, layers, pictures
+from compress.report.page import Page
+from compress.search.trial import Found
+from converter.optimize import optimize
 from edge_runtime.console import megabytes
-from edge_runtime.data import Samples
-from edge_runtime.tensors import Array
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+_SAMPLES = 8  # for each layer's sensitivity: the model runs once a layer on so many
 HEADER = ("", "original", "compressed", "ratio")
 
 
@@ -44,7 +41,7 @@ def _row(name: str, before: float, after: float, text: Callable[[float], str]) -
     return name, text(before), text(after), f"{after / before:.3f}"
 
 
-def write(result: Compressed, samples: Samples, path: str | os.PathLike[str]) -> Path:
+def write(result: Compressed, path: str | os.PathLike[str]) -> Path:
     """Write the page."""
     manifest = result.bundle.manifest
     page = Page(
@@ -53,7 +50,12 @@ def write(result: Compressed, samples: Samples, path: str | os.PathLike[str]) ->
     )
     page.cards(cards(result))
     page.table(HEADER, rows(result))
-    add_pictures(page, result, samples)
+    if result.chosen.found and result.budget:
+        _add_search(page, result.chosen.found, result.budget)
+    page.heading("The compressed model")
+    add_pictures(page, result)
+    _add_answers(page, result)
+    _add_layers(page, result)
     return page.write(path)
 
 
@@ -75,102 +77,61 @@ def cards(result: Compressed) -> list[tuple[str, str]]:
     return found
 
 
-def add_pictures(page: Page, result: Compressed, samples: Samples) -> None:
+def add_pictures(page: Page, result: Compressed) -> None:
     """Add the pictures of one compression to a page."""
-    page.figure(_cost(result), "What an inference costs, relative to the original.")
-    if samples.x.ndim == 4 and samples.x.shape[1] in (1, 3):
+    page.figure(pictures.cost(result), "What an inference costs, relative to the original.")
+    if result.chosen.checked.x.ndim == 4 and result.chosen.checked.x.shape[1] in (1, 3):
+        caption = (
+            "Samples with the compressed model's answer: first those where the original's is another, in red."
+        )
+        page.figure(pictures.samples(result), caption)
+    caption = "Each point is one output of one sample: on the diagonal, both models say the same."
+    page.figure(pictures.outputs(result), caption)
+
+
+def _add_search(page: Page, found: Found, budget: Budget) -> None:
+    page.heading("What was tried")
+    page.paragraph(
+        f"{len(found.trials)} candidates, {len(found.feasible)} within the budget. The drop is that on the data "
+        "which chose; on the frontier nothing is both cheaper and nearer to the original."
+    )
+    page.figure(frontier.picture(found, budget), "Drop against latency and size; dotted: the limits.")
+    page.table(frontier.HEADER, frontier.rows(found))
+    if found.failed:
+        page.table(("candidate", "could not be made"), [(str(f.choice), f.reason) for f in found.failed])
+
+
+def _add_answers(page: Page, result: Compressed) -> None:
+    """Which answers changed."""
+    pair, names = pictures.answers(result), result.bundle.manifest.labels
+    classes = int(np.prod(result.outputs[0].shape[1:]))
+    page.heading("Answers")
+    if classes <= confusion.MOST:
         page.figure(
-            _pictures(result, samples),
-            "Samples with the class that the compressed model gives; in red where they differ.",
+            confusion.picture(pair, result.chosen.checked.y, names, classes), "Confusion; rows add up to one."
         )
-    page.figure(
-        _outputs(result), "Each point is one output of one sample: on the diagonal, both models say the same."
+    differ = confusion.changed(pair, names)
+    if differ:
+        page.table(("original", "compressed", "samples"), differ)
+    else:
+        page.paragraph(f"Both models give the same answer to all {len(pair[0])} samples.")
+
+
+def _add_layers(page: Page, result: Compressed) -> None:
+    """What happened to each layer."""
+    found = layers.layers(
+        optimize(result.source, samples=result.chosen.checked),
+        result.model,
+        result.chosen.checked.x[:_SAMPLES],
     )
+    if not found:
+        return
+    page.heading("Layers")
+    page.figure(layers.cost_picture(found), "What each layer costs.")
+    if any(layer.weight_sqnr is not None for layer in found):
+        caption = "How well each weight survived, and what it alone does to the output: low is sensitive."
+        page.figure(layers.sensitivity_picture(found), caption)
     page.figure(
-        _layers(result), "How well each weight survived: signal to quantisation noise, layer by layer."
+        layers.histograms(found), "Values of the largest weights, before and after (logarithmic counts)."
     )
-
-
-def _cost(result: Compressed) -> "Figure":
-    before, after = result.before, result.after
-    shares = [
-        ("size", after.size / before.size),
-        ("latency here", after.latency.median_ms / before.latency.median_ms),
-    ]
-    if before.instructions and after.instructions:
-        shares.append(
-            (f"instructions\n{result.bundle.manifest.target}", after.instructions / before.instructions)
-        )
-    figure, (axis,) = canvas(7.5, 0.7 + 0.6 * len(shares))
-    places = np.arange(len(shares))[::-1]
-    axis.barh(places, [1.0] * len(shares), color=BEFORE, height=0.62, label="original")
-    axis.barh(places, [share for _, share in shares], color=AFTER, height=0.62, label="compressed")
-    for place, (_, share) in zip(places, shares, strict=True):
-        axis.text(max(share, 0) + 0.01, place, f"{share:.2f}", va="center", color="black")
-    axis.set_yticks(places, [name for name, _ in shares])
-    axis.set_xlabel("share of the original")
-    axis.set_xlim(0, max(1.05, *(share * 1.1 for _, share in shares)))
-    return figure
-
-
-def _outputs(result: Compressed) -> "Figure":
-    before, after = (out.reshape(-1) for out in result.outputs)
-    chosen = np.random.default_rng(0).permutation(len(before))[:20_000]
-    figure, (axis,) = canvas(5, 4.6)
-    axis.scatter(before[chosen], after[chosen], s=3, alpha=0.25, color=AFTER, linewidths=0)
-    low, high = float(before.min()), float(before.max())
-    axis.plot([low, high], [low, high], color=BEFORE, linewidth=1)
-    axis.set_xlabel("output of the original")
-    axis.set_ylabel("output of the compressed model")
-    return figure
-
-
-def _pictures(result: Compressed, samples: Samples, most: int = 10) -> "Figure":
-    chosen = np.linspace(0, len(samples) - 1, min(most, len(samples))).astype(int)
-    figure, axes = canvas(10, 4.4, columns=5, rows=-(-len(chosen) // 5))
-    labels = result.bundle.manifest.labels
-    answers = [out.reshape(len(out), -1).argmax(axis=1) for out in result.outputs]
-    for axis in axes:
-        axis.axis("off")
-    for axis, k in zip(axes, chosen, strict=False):
-        axis.imshow(_picture(samples.x[k]), cmap="gray")
-        old, new = (answer[k] for answer in answers)
-        title = str(labels[new]) if labels else f"class {new}"
-        axis.set_title(
-            title if old == new else f"{title} (original: {old})",
-            fontsize=8,
-            color="black" if old == new else "red",
-        )
-    return figure
-
-
-def _picture(sample: Array) -> Array:
-    """A sample [channels, h, w] of any scale, as something to look at: [h, w(, 3)] between 0 and 1."""
-    low, high = float(sample.min()), float(sample.max())
-    picture = (sample - low) / max(high - low, 1e-12)
-    return picture.transpose(1, 2, 0) if len(sample) == 3 else picture[0]
-
-
-def _layers(result: Compressed) -> "Figure":
-    quality = layer_quality(result.source, result.model)
-    figure, (axis,) = canvas(9, 3.2)
-    axis.bar(range(len(quality)), [db for _, db in quality], color=AFTER)
-    axis.set_xlabel("layer, in the order of the graph")
-    axis.set_ylabel("weight SQNR, dB")
-    return figure
-
-
-def layer_quality(source: onnx.ModelProto, model: onnx.ModelProto) -> Sequence[tuple[str, float]]:
-    """Signal to quantisation noise of each quantised weight, in dB, in the graph's order."""
-    known, original = constants(model.graph), constants(source.graph)
-    found = []
-    for node in model.graph.node:
-        name = node.output[0].removesuffix(".dequantized")
-        if node.op_type != "DequantizeLinear" or name not in original or node.input[0] not in known:
-            continue
-        integers, scale = known[node.input[0]], known[node.input[1]]
-        shape = [1] * integers.ndim
-        shape[int(attribute(node, "axis", 1)) if scale.ndim else 0] = -1
-        noise = np.square(original[name] - integers * scale.reshape(shape if scale.ndim else ())).sum()
-        found.append((name, float(10 * np.log10(np.square(original[name]).sum() / max(noise, 1e-30)))))
-    return found
+    page.table(layers.HEADER, layers.rows(found))

@@ -1,27 +1,48 @@
-"""Training between compression steps: what a step took from the accuracy, a few epochs give back.
+"""Training on labels between compression steps: what a step took from the accuracy, a few epochs give back.
 
-The training step is a plain ONNX graph (`converter.differentiate`) that onnxruntime runs; no source framework is
-needed. A constraint is put on the weights after every few batches (projected gradient descent): zeros stay zero.
+A constraint is put on the weights after each epoch (projected gradient descent): zeros stay zero.
 """
 
-import tempfile
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
+from compress.step import Work
+from compress.training.course import Constraint, Course, run
+from converter.autodiff.optimizers import Sgd
 from converter.model import constants, copy, set_constant
-from converter.trainable import pack_trainable
-from edge_runtime.console import progress
 from edge_runtime.data import Samples
+from edge_runtime.errors import InputError
 from edge_runtime.tensors import Array
-from edge_runtime.trainer import Trainer
 
-Constraint = Callable[[str, Array], Array]
-"""From a weight's name and values to the nearest values that are allowed."""
 
-_STRETCH = 1024  # samples between two projections
+@dataclass(frozen=True, slots=True)
+class Retrain:
+    """Parameters of the step: `epochs` of SGD with `momentum` on labelled samples; zeros of weights stay zero."""
+
+    epochs: int = 5
+    lr: float = 0.01
+    batch_size: int = 32
+    momentum: float = 0.9
+    augment: str = ""
+    keep_zeros: bool = True
+    seed: int = 0
+
+    def __call__(self, model: onnx.ModelProto, work: Work) -> onnx.ModelProto:
+        """Apply the step."""
+        return retrain(
+            model,
+            work.samples,
+            epochs=self.epochs,
+            lr=self.lr,
+            batch_size=self.batch_size,
+            momentum=self.momentum,
+            augment=self.augment,
+            constraint=keep_zeros(model) if self.keep_zeros else None,
+            seed=self.seed,
+        )
 
 
 def keep_zeros(model: onnx.ModelProto) -> Constraint:
@@ -42,6 +63,7 @@ def retrain(
     lr: float = 0.01,
     batch_size: int = 32,
     momentum: float = 0.9,
+    augment: str = "",
     constraint: Constraint | None = None,
     seed: int = 0,
 ) -> onnx.ModelProto:
@@ -51,10 +73,11 @@ def retrain(
         model: a float model that can be differentiated; it is not changed.
         samples: labelled, as the model takes them.
         epochs: passes over the samples.
-        lr: learning rate of SGD, falling linearly to a tenth.
+        lr: learning rate of SGD, falling along half a cosine.
         batch_size: samples a step.
         momentum: of SGD.
-        constraint: put on every weight after each stretch of about a thousand samples, and in the end.
+        augment: what happens to pictures; see `compress.training.augment`.
+        constraint: put on every weight after each epoch.
         seed: of the order of the samples.
 
     Returns:
@@ -64,26 +87,34 @@ def retrain(
         ModelError: the model cannot be differentiated, or training diverges.
         InputError: the samples have no labels, or do not fit.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.bundle"
-        trainer = Trainer(pack_trainable(model, path, name="model", momentum=momentum), threads=1)
-    rng = np.random.default_rng(seed)
-    stretches = max(1, -(-len(samples) // _STRETCH))
-    for step in progress(range(epochs * stretches), "retrain"):
-        if step % stretches == 0:
-            parts = np.array_split(rng.permutation(len(samples)), stretches)
-        chosen = parts[step % stretches]
-        part = Samples(samples.x[chosen], None if samples.y is None else samples.y[chosen])
-        rate = lr * (1 - 0.9 * step / max(epochs * stretches - 1, 1))
-        trainer.fit(part, epochs=1, batch_size=batch_size, lr=rate, seed=int(rng.integers(1 << 31)))
-        if constraint:
-            trainer.load({name: constraint(name, value) for name, value in trainer.parameters.items()})
-    return with_weights(model, trainer.parameters)
+    labels = samples.y
+    if labels is None:
+        raise InputError("training needs labels: the data has x and no y; distil where there are none")
+
+    def answers(_: Array, indices: Array) -> tuple[Array, Mapping[str, Array]]:
+        return labels[indices], {}
+
+    course = Course(epochs, lr, batch_size, Sgd(momentum), augment, seed)
+    found = run(model, samples, answers, course, loss="cross_entropy", what="retrain", constraint=constraint)
+    return with_weights(model, found)
 
 
 def with_weights(model: onnx.ModelProto, weights: Mapping[str, Array]) -> onnx.ModelProto:
     """The model with other values in some of its constants."""
     result = copy(model)
+    for node in result.graph.node:
+        if node.op_type == "Constant" and node.output[0] in weights:
+            node.CopyFrom(
+                onnx.helper.make_node(
+                    "Constant", [], list(node.output), value=_tensor(weights[node.output[0]])
+                )
+            )
+    inline = {node.output[0] for node in result.graph.node if node.op_type == "Constant"}
     for name, value in weights.items():
-        set_constant(result.graph, name, value)
+        if name not in inline:
+            set_constant(result.graph, name, value)
     return result
+
+
+def _tensor(value: Array) -> onnx.TensorProto:
+    return onnx.numpy_helper.from_array(np.asarray(value, order="C"))

@@ -75,7 +75,8 @@ def table() -> str:
     for kind in COVERED:
         ways.setdefault(how(kind), []).append(kind)
     rows = [f"| {way} | {' '.join(kinds)} |" for way, kinds in sorted(ways.items())]
-    rows.append(f"| **not covered** | {' '.join(NOT_COVERED)} |")
+    if NOT_COVERED:
+        rows.append(f"| **not covered** | {' '.join(NOT_COVERED)} |")
     for reason, kinds in NOT_DIFFERENTIABLE.items():
         rows.append(f"| not differentiable: {reason} | {' '.join(sorted(kinds.split()))} |")
     return "\n".join([totals(), "", "| file in `converter/autodiff/rules` | operators |", "|---|---|", *rows])

@@ -5,7 +5,6 @@ back through its own operators; `Custom` takes any ONNX graph and differentiates
 Every one is a mean over the batch, as PyTorch's are by default.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -15,7 +14,7 @@ import onnx
 from onnx import TensorProto
 
 from converter.autodiff.graph import Graph, Shape, Value
-from edge_runtime.errors import ModelError
+from edge_runtime.errors import ModelError, hint
 
 LABELS = "labels"
 
@@ -391,7 +390,5 @@ def loss_named(loss: str | Loss) -> Loss:
     if not isinstance(loss, str):
         return loss
     if loss not in LOSSES:
-        near = difflib.get_close_matches(loss, LOSSES, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ModelError(f"no loss '{loss}'; {hint}there are {', '.join(sorted(LOSSES))}")
+        raise ModelError(f"no loss '{loss}'{hint(loss, LOSSES)}; there are {', '.join(sorted(LOSSES))}")
     return LOSSES[loss]()

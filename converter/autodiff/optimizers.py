@@ -5,13 +5,14 @@ paper named; ``m`` and ``v`` begin as zeros.
 """
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from onnx import TensorProto
 
+from converter.autodiff.averages import split
 from converter.autodiff.graph import Graph, Value
 from edge_runtime.errors import ModelError
 
@@ -27,6 +28,8 @@ class State:
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     updated: dict[str, Value] = field(default_factory=dict)
     called: dict[str, str] = field(default_factory=dict)  # names for parameters in another shape
+    parts: dict[str, Sequence[str]] = field(default_factory=dict)  # vectors that are updated as one
+    owners: dict[str, str] = field(default_factory=dict)  # the parameter that a tensor is kept for
     _asked: dict[str, Value] = field(default_factory=dict)
 
     def keep(self, name: str, shape: tuple[int, ...], update: Callable[[Value], Value]) -> Value:
@@ -38,13 +41,36 @@ class State:
         return self._asked[name]
 
     def of(self, parameter: Value, what: str, update: Callable[[Value], Value]) -> Value:
-        """The same for a tensor of `parameter`'s shape."""
+        """The same for a tensor of `parameter`'s shape, or for one of each of its parts."""
+        if parameter.name in self.parts:
+            return self._of_parts(parameter, what, update)
         shape = tuple(int(dim) for dim in parameter.shape)
-        return self.keep(f"{self.called.get(parameter.name, parameter.name)}.{what}", shape, update)
+        owner = self.called.get(parameter.name, parameter.name)
+        known = set(self.updated)
+        value = self.keep(f"{owner}.{what}", shape, update)
+        self.owners.update((name, owner) for name in self.updated if name not in known)
+        return value
+
+    def _of_parts(self, parameter: Value, what: str, update: Callable[[Value], Value]) -> Value:
+        asked = f"{parameter.name}.{what}"
+        if asked not in self._asked:
+            g, names = self.graph, self.parts[parameter.name]
+            before = [g.value(g.fresh(f"{name}.{what}")) for name in names]
+            self.owners.update({b.name: n for b, n in zip(before, names, strict=True)})
+            self.shapes.update({b.name: (int(g.shapes[n][0]),) for b, n in zip(before, names, strict=True)})
+            self._asked[asked] = update(g.op("Concat", *before, axis=0))
+            after = split(g, self._asked[asked], [self.shapes[value.name][0] for value in before])
+            self.updated.update(zip((value.name for value in before), after, strict=True))
+        return self._asked[asked]
 
 
 class Optimizer(Protocol):
-    """How a parameter changes."""
+    """How a parameter changes. `elementwise`: each element by itself, so that parameters may be joined."""
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether each element changes by itself."""
+        ...
 
     def __call__(self, state: State, parameter: Value, gradient: Value, lr: Value) -> Value:
         """Write the new value of `parameter`."""
@@ -60,6 +86,7 @@ class Sgd:
 
     momentum: float = 0.0
     nesterov: bool = False
+    elementwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.nesterov and not self.momentum:
@@ -78,6 +105,7 @@ class AdaGrad:
     """w' = w - lr·g/(√v + ε) with v' = v + g² (Duchi et al. 2011)."""
 
     epsilon: float = 1e-10
+    elementwise: ClassVar[bool] = True
 
     def __call__(self, state: State, parameter: Value, gradient: Value, lr: Value) -> Value:
         """Write the new value of `parameter`."""
@@ -92,6 +120,7 @@ class RmsProp:
     decay: float = 0.99
     epsilon: float = 1e-8
     momentum: float = 0.0
+    elementwise: ClassVar[bool] = True
 
     def __call__(self, state: State, parameter: Value, gradient: Value, lr: Value) -> Value:
         """Write the new value of `parameter`."""
@@ -109,6 +138,7 @@ class Adam:
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    elementwise: ClassVar[bool] = True
 
     def __call__(self, state: State, parameter: Value, gradient: Value, lr: Value) -> Value:
         """Write the new value of `parameter`."""
@@ -124,6 +154,7 @@ class AdamW:
     beta2: float = 0.999
     epsilon: float = 1e-8
     decay: float = 0.01
+    elementwise: ClassVar[bool] = True
 
     def __call__(self, state: State, parameter: Value, gradient: Value, lr: Value) -> Value:
         """Write the new value of `parameter`."""
@@ -142,6 +173,7 @@ class Lamb:
     beta2: float = 0.999
     epsilon: float = 1e-6
     decay: float = 0.01
+    elementwise: ClassVar[bool] = False
 
     def __call__(self, state: State, parameter: Value, gradient: Value, lr: Value) -> Value:
         """Write the new value of `parameter`."""

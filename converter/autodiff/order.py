@@ -1,7 +1,7 @@
 """Less memory for the same step: results that are made again, weights that are rewritten late, updates in place."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import onnx
 from onnx import helper
@@ -69,6 +69,17 @@ def without_copies(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
             for k, name in enumerate(names):
                 names[k] = named.get(name, name)
         found.append(renamed)
+    return found
+
+
+def domains(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """The operator sets that the nodes are of, also those in the bodies of others."""
+    found = set()
+    for node in nodes:
+        found.add(node.domain)
+        for attribute in node.attribute:
+            for graph in [attribute.g, *attribute.graphs]:
+                found |= domains(graph.node)
     return found
 
 

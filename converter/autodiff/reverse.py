@@ -33,10 +33,13 @@ def backward(
     """
     active = set(wanted).union(value.name for node in tape for value in node.outputs)
     parts: dict[str, list[Value]] = {name: [seed] for name, seed in seeds.items()}
+    between: dict[str, Value] = {}
     for node in reversed(tape):
         arrived = [_total(g, parts.pop(out.name)) if out.name in parts else None for out in node.outputs]
         while arrived and arrived[-1] is None:
             arrived.pop()
+        totals = zip(node.outputs, arrived, strict=False)
+        between.update({out.name: total for out, total in totals if total is not None and out.name in wanted})
         if not arrived:
             continue
         found = gradient_of(node)(g, node, *arrived)
@@ -44,7 +47,7 @@ def backward(
         for value, gradient in zip(node.inputs, gradients, strict=False):
             if value is not None and gradient is not None and value.name in active:
                 parts.setdefault(value.name, []).append(gradient)
-    return {name: _total(g, parts[name]) for name in wanted if name in parts}
+    return between | {name: _total(g, parts[name]) for name in wanted if name in parts}
 
 
 def _total(g: Graph, parts: Sequence[Value]) -> Value:
@@ -67,7 +70,7 @@ def gradient_graph(model: onnx.ModelProto, wanted: Sequence[str]) -> onnx.ModelP
 
     Args:
         model: a graph of default-domain operators, opset 21 or newer, constants as initializers.
-        wanted: inputs or initializers by name.
+        wanted: inputs, initializers or values between them, by name.
 
     Returns:
         A graph with the model's inputs and one more, "cotangent", of the output's shape; its outputs are the

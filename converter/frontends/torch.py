@@ -45,7 +45,8 @@ def read_program(path: Path) -> Any:
     """
     torch = load_torch()
     try:
-        return torch.export.load(str(path))
+        with _quiet():
+            return torch.export.load(str(path))
     except Exception as error:
         raise ModelError(f"{path}: not an exported PyTorch program ({str(error).splitlines()[0]})") from error
 
@@ -91,6 +92,19 @@ def to_onnx(
             first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise ModelError(f"PyTorch cannot export {type(source).__name__}: {first}") from error
     model: onnx.ModelProto = exported.model_proto
+    return _named_batch(model)
+
+
+def _named_batch(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Call the batch "n" in place of the exporter's own symbol, such as "s85"; it changes the model given."""
+    values = (*model.graph.input, *model.graph.output, *model.graph.value_info)
+    dims = [dim for value in values for dim in value.type.tensor_type.shape.dim]
+    first = model.graph.input[0].type.tensor_type.shape.dim[:1] if model.graph.input else []
+    symbols = {dim.dim_param for dim in first if dim.dim_param}
+    if symbols and not any(dim.dim_param == "n" for dim in dims):
+        for dim in dims:
+            if dim.dim_param in symbols:
+                dim.dim_param = "n"
     return model
 
 

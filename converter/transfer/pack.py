@@ -10,6 +10,8 @@ Layout, beside what every bundle has::
     infer.onnx             A and B joined; weights.json says where in it the weights lie
     weights-backbone.json  where in backbone.onnx the weights lie that stage "all" changes
 
+With stage "all" the weights are stored once, in infer.onnx: the backbone and the initial parameters leave them out
+(`edge_runtime.sharing`).
 Without stage "all" nothing in A ever changes, so it is optimised: batch normalisation is folded away.
 """
 
@@ -32,6 +34,7 @@ from converter.transfer.split import join, split
 from edge_runtime.bundle import Bundle, Preprocess, pack
 from edge_runtime.errors import ModelError
 from edge_runtime.session import Session
+from edge_runtime.sharing import SUFFIX, npz_places, share
 
 _OWN = frozenset(("infer.onnx", "weights.json"))
 _TOLERANCE = 1e-4
@@ -133,12 +136,23 @@ def pack_stages(
         changed = [name for name in json.loads(whole.read("weights.json")) if name in held]
         files["weights-backbone.json"] = _places(to_bytes(front), changed)
     files |= {"backbone.onnx": to_bytes(front), "infer.onnx": infer, "stages.json": _json(stages)}
+    if whole is not None:
+        _share(files)
     session = Session(infer)
     at = {"name": "split", "at": backbone.graph.output[0].name}
     manifest = dataclasses.replace(
         head.manifest, inputs=session.inputs, outputs=session.outputs, recipe=(*head.manifest.recipe, at)
     )
     return pack(path, manifest, files)
+
+
+def _share(files: dict[str, bytes]) -> None:
+    """Store the weights once: what infer.onnx holds is left out of the backbone and of the initial parameters."""
+    others = json.loads(files["weights.json"])
+    for name in ("backbone.onnx", "params.npz", "params-all.npz"):
+        content = files.pop(name)
+        places = npz_places(content) if name.endswith(".npz") else json.loads(files["weights-backbone.json"])
+        files[name + SUFFIX] = share(content, places, files["infer.onnx"], others)
 
 
 def _quantised(model: onnx.ModelProto) -> bool:

@@ -35,11 +35,14 @@ def _emulate(args: argparse.Namespace) -> None:
     done = run(args.target, args.args, count=args.count)
     if args.json:
         counts = [count.to_json() for count in done.counts]
-        print(json.dumps({"target": args.target, "exit_code": done.returncode, "counts": counts}))
+        result = {"target": args.target, "exit_code": done.returncode, "peak_bytes": done.peak_bytes}
+        print(json.dumps(result | {"counts": counts}))
     elif done.counts:
         print(_count_table(done.counts))
     elif args.count and not done.returncode:
         console.say("no instructions were counted: the command made no session; count `bench` or `run`")
+    if not args.json:
+        console.say(f"{args.target}: {console.megabytes(done.peak_bytes)} of memory at most")
     if done.returncode:
         raise SystemExit(done.returncode)
 

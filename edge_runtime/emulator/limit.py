@@ -2,12 +2,14 @@
 
 QEMU's user mode sets no limit, and the kernel's own would count QEMU with the guest: its translated code and
 its tables. So the mappings of the process are looked at while it runs, twenty times a second, and those that
-belong to the guest are added up. QEMU puts the guest below itself and its libraries.
+belong to the guest are added up: its code and libraries as far as they are in memory, its heap and its stacks.
+QEMU puts the guest below itself and its own libraries.
 """
 
 import subprocess
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,22 @@ from edge_runtime.errors import EmulatorError
 _INTERVAL = 0.05  # seconds; an emulated process writes a few megabytes in that time
 _GUEST_ENDS = 0x5000_0000_0000
 _PAGE_KIB = 4
+_STEP_KIB = (
+    512  # reading all mappings takes longer than reading their sum, so it waits for a change of that much
+)
 
 
-def call(
-    command: Sequence[Any], name: str, ram_mib: int, **options: Any
-) -> "subprocess.CompletedProcess[str]":
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a process ended. `peak_bytes` is the most memory that it was seen to have."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    peak_bytes: int
+
+
+def call(command: Sequence[Any], name: str, ram_mib: int, **options: Any) -> Ended:
     """Run an emulated process, as `subprocess.run` would, and stop it when it takes more than the memory.
 
     Args:
@@ -42,36 +55,41 @@ def call(
             raise
         finally:
             watch.finish()
-    if watch.taken_mib:
+    if watch.stopped:
+        taken = -(-watch.most_kib // 1024)
         raise EmulatorError(
-            f"{name}: out of memory: the process took {watch.taken_mib} MiB, and the device has {ram_mib}; give it "
+            f"{name}: out of memory: the process took {taken} MiB, and the device has {ram_mib}; give it "
             "less to do: a smaller batch, or a bundle made with --max-memory"
         )
-    return subprocess.CompletedProcess(command, child.returncode, stdout, stderr)
+    return Ended(child.returncode, stdout or "", stderr or "", watch.most_kib * 1024)
 
 
 class _Watch(threading.Thread):
-    """Looks after one process; `taken_mib` is what it had when it was stopped, or 0."""
+    """Looks after one process: the most that it had, and whether it was stopped."""
 
     def __init__(self, child: "subprocess.Popen[str]", ram_mib: int) -> None:
         super().__init__(daemon=True)
-        self.taken_mib = 0
+        self.most_kib = 0
+        self.stopped = False
         self._child, self._limit_kib = child, ram_mib * 1024
         self._done = threading.Event()
 
     def run(self) -> None:
         """Look until the process ends."""
         folder = Path("/proc", str(self._child.pid))
+        seen = 0
         while not self._done.wait(_INTERVAL):
             try:
                 resident = int((folder / "statm").read_text(encoding="ascii").split()[1]) * _PAGE_KIB
-                if resident <= self._limit_kib:  # QEMU included; reading all mappings takes longer
+                if abs(resident - seen) < _STEP_KIB:  # QEMU included
                     continue
+                seen = resident
                 guest = guest_kib((folder / "smaps").read_text(encoding="utf-8", errors="replace"))
             except (OSError, IndexError):
                 return  # it has ended
+            self.most_kib = max(self.most_kib, guest)
             if guest > self._limit_kib:
-                self.taken_mib = -(-guest // 1024)
+                self.stopped = True
                 self._child.kill()
                 return
 

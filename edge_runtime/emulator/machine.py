@@ -26,12 +26,16 @@ _FOREIGN = ("PYTHON", "LD_", "QEMU_", "VIRTUAL_ENV")  # of the host, and wrong o
 
 @dataclass(frozen=True, slots=True)
 class Emulated:
-    """What a command on the emulated device did. `stdout` and `stderr` are empty unless captured."""
+    """What a command on the emulated device did. `stdout` and `stderr` are empty unless captured.
+
+    `peak_bytes` is the most memory that the device's process was seen to have, without QEMU's own.
+    """
 
     returncode: int
     stdout: str = ""
     stderr: str = ""
     counts: tuple[Count, ...] = ()
+    peak_bytes: int = 0
 
 
 def run(target: Target | str, args: Sequence[str], *, count: bool = False, capture: bool = False) -> Emulated:
@@ -112,14 +116,14 @@ def _emulate(
         if done.returncode < 0:
             name = signal.Signals(-done.returncode).name
             raise EmulatorError(
-                f"{target.name}: the emulated process died from {name}: {complaint(done.stderr or '')}"
+                f"{target.name}: the emulated process died from {name}: {complaint(done.stderr)}"
             )
         if count and not log.exists():
             raise EmulatorError(
                 f"{qemu} did not load the instruction counter, which is made for QEMU 6.0 to 8.2"
             )
         counts = parse_counts(log.read_text(encoding="ascii")) if count and not done.returncode else ()
-    return Emulated(done.returncode, done.stdout or "", done.stderr or "", counts)
+    return Emulated(done.returncode, done.stdout, done.stderr, counts, done.peak_bytes)
 
 
 def _plugin(library: Path, log: Path) -> str:

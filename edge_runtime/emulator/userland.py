@@ -26,7 +26,7 @@ from edge_runtime.files import atomic, cache_dir, sha256
 
 PYTHON = "usr/bin/python3.11"
 _RELEASE = "bookworm"
-_LAYOUT = 1
+_LAYOUT = 2
 _PACKAGES = [
     *(
         "libc6",
@@ -41,7 +41,7 @@ _PACKAGES = [
     ),
     *("libpython3.11-minimal", "libpython3.11-stdlib", "python3.11-minimal"),
 ]
-_WHEELS = ("numpy", "onnxruntime", "pillow")
+_WHEELS = ("numpy", "onnxruntime", "pillow", "ai-edge-litert")
 _PLATFORMS = [f"manylinux{glibc}_aarch64" for glibc in ("_2_28", "_2_27", "_2_17", "2014")]
 _RECORD = "userland.json"
 _UNUSED = (
@@ -52,6 +52,9 @@ _UNUSED = (
     "wheels/onnxruntime/quantization",
     "wheels/onnxruntime/tools",
     "wheels/onnxruntime/transformers",
+    "wheels/ai_edge_litert/vendors",
+    "wheels/ai_edge_litert/tools/apply_plugin_main",
+    "wheels/ai_edge_litert/libLiteRtWebGpuAccelerator.so",
 )
 """What a device side never reads; without it there is a third less to verify at each start."""
 

@@ -1,8 +1,9 @@
 """The ONNX Runtime engine: the only place that imports onnxruntime.
 
 On x86 without VNNI, ONNX Runtime's int8 kernels add pairs of products in saturating 16 bits, which cost an
-EfficientNet-Lite0 twelve points of agreement. `session.x64quantprecision` makes them exact; it is set wherever it
-matters, and has no effect on floating-point graphs, on Arm, or with VNNI.
+EfficientNet-Lite0 twelve points of agreement. `session.x64quantprecision` makes them exact and slower; it is set
+wherever it matters, and has no effect on floating-point graphs, on Arm, or with VNNI. A model whose metadata says
+`HEADROOM` was quantised so that no such pair exceeds 16 bits: the fast kernels are exact for it.
 """
 
 import platform
@@ -15,6 +16,8 @@ from typing import Any
 from edge_runtime.errors import BackendError, ModelError
 from edge_runtime.tensors import Array, TensorSpec
 
+HEADROOM = "littoral.int8_headroom"
+_TAIL = 65_536  # bytes at the end of a model, where its metadata stands
 _DTYPES = {"float": "float32", "double": "float64", "float16": "float16", "bool": "bool", "string": "object"}
 
 
@@ -31,7 +34,7 @@ def load() -> ModuleType:
         raise BackendError(
             f"onnxruntime cannot be imported ({error}): pip install 'littoral[device]'"
         ) from error
-    onnxruntime.set_default_logger_severity(3)
+    onnxruntime.set_default_logger_severity(4)  # what fails is raised, and said once
     module: ModuleType = onnxruntime
     return module
 
@@ -71,12 +74,12 @@ def open_session(
                 f"execution provider {provider} is not in onnxruntime {ort.__version__} here; it has {have}"
             )
     chosen = ort.SessionOptions()
-    chosen.log_severity_level = 3
+    chosen.log_severity_level = 4
     chosen.intra_op_num_threads = threads
     chosen.inter_op_num_threads = 1
     for name, value in (options or {}).items():
         setattr(chosen, name, value)
-    if exact_int8 and saturates():
+    if exact_int8 and saturates() and not _has_headroom(model):
         chosen.add_session_config_entry("session.x64quantprecision", "1")
     for name, value in (config or {}).items():
         chosen.add_session_config_entry(name, value)
@@ -104,6 +107,14 @@ def specs(nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:
         )
         found.append(TensorSpec(node.name, _DTYPES.get(kind, kind), shape))
     return tuple(found)
+
+
+def _has_headroom(model: bytes | str | Path) -> bool:
+    if isinstance(model, bytes):
+        return HEADROOM.encode() in model[-_TAIL:]
+    with Path(model).open("rb") as file:
+        file.seek(max(0, Path(model).stat().st_size - _TAIL))
+        return HEADROOM.encode() in file.read()
 
 
 @cache

@@ -1,6 +1,7 @@
 """Command: serve."""
 
 import argparse
+import json
 from pathlib import Path
 
 from edge_runtime.command import Command
@@ -26,6 +27,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="seconds between looks for changed files; 0 for none (default 1)",
     )
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout: where it listens")
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -47,6 +49,8 @@ def _run(args: argparse.Namespace) -> None:
     app = App(sources, Limits(args.max_batch, args.max_queue, args.threads), watch=args.watch)
     where = args.socket or f"http://{args.host}:{args.port}/v2"
     say(f"serve {len(sources)} models at {where} (stop with Ctrl-C)")
+    if args.json:
+        print(json.dumps({"at": where, "models": [str(path) for path, *_ in sources]}), flush=True)
     config = uvicorn.Config(
         app,
         host=args.host,

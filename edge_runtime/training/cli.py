@@ -5,11 +5,12 @@ import json
 import time
 
 from edge_runtime import console, data
-from edge_runtime.bundle import Bundle, pack
+from edge_runtime.bundle import Bundle
 from edge_runtime.command import Command
 from edge_runtime.data import Samples
 from edge_runtime.errors import InputError
 from edge_runtime.tensors import TensorSpec
+from edge_runtime.training.heap import keep_little
 from edge_runtime.training.staged import (
     Epoch,
     Turn,
@@ -20,11 +21,16 @@ from edge_runtime.training.staged import (
     train,
 )
 from edge_runtime.training.stages import find, stages
+from edge_runtime.training.stored import open_stored, write
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", help="a bundle with a training step; littoral adapt makes one")
-    parser.add_argument("--data", required=True, help="an .npz with x and y, or a folder of class folders")
+    parser.add_argument(
+        "--data",
+        required=True,
+        help="an .npz with x and y, or a folder of class folders; what else a loss takes (teacher) goes into the .npz",
+    )
     parser.add_argument("--test", help="data to measure the accuracy on")
     parser.add_argument(
         "--holdout", type=float, default=0.2, help="without --test: the share of the data kept for it (0.2)"
@@ -50,7 +56,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    bundle = Bundle.open(args.bundle)
+    keep_little()
+    bundle = open_stored(args.bundle)
     plan = _plan(args, bundle)
     samples, test = _data(args, bundle)
     began = time.monotonic()
@@ -70,7 +77,7 @@ def _run(args: argparse.Namespace) -> None:
     )
     seconds = time.monotonic() - began
     if args.out:
-        pack(args.out, learnt.manifest, {name: learnt.read(name) for name in learnt.manifest.files})
+        learnt = write(learnt, args.out)
     if args.checkpoint:
         forget_checkpoints(args.checkpoint, plan)
     result = {

@@ -10,6 +10,7 @@ What is cached cannot be augmented: every epoch sees the same features.
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ class FeatureCache:
             found = (
                 np.concatenate(list(steps)) if file is None else _write(Path(file), steps, len(samples), key)
             )
-        self.samples = Samples(found, samples.y, samples.names)
+        self.samples = replace(samples, x=found)
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -3,7 +3,6 @@
 `converter.differentiate` describes the metadata that is read here.
 """
 
-import ctypes
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -139,10 +138,3 @@ def open_graph(bundle: Bundle, name: str, threads: int) -> Any:
 def zeros(spec: TensorSpec) -> Array:
     """An array of the shape and type of `spec`, all of whose lengths are fixed."""
     return np.zeros([int(dim) for dim in spec.shape], spec.dtype)
-
-
-def give_back() -> None:
-    """Return to the system what the C library keeps of memory that was freed while graphs were loaded."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only the GNU C library has it, and needs it
-    if trim is not None:
-        trim(0)

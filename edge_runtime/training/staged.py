@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ import numpy as np
 from edge_runtime.bundle import Bundle
 from edge_runtime.data import Samples
 from edge_runtime.errors import InputError
+from edge_runtime.tensors import Array
 from edge_runtime.trainer import Trainer
 from edge_runtime.training import fitting
+from edge_runtime.training.export import absorb
 from edge_runtime.training.features import FeatureCache
-from edge_runtime.training.stages import Stage, absorb, find, select
+from edge_runtime.training.heap import give_back
+from edge_runtime.training.stages import Stage, find, select
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ def train(
         report: called after each epoch.
 
     Returns:
-        The bundle with what was learnt, in memory (`edge_runtime.bundle.pack` writes it), and the epochs.
+        The bundle with what was learnt, whose files are made when they are read, and the epochs.
 
     Raises:
         InputError: the samples do not fit, or the bundle has no such stage.
@@ -107,26 +110,59 @@ def train(
         ModelError: training diverged.
     """
     steps = [(find(bundle, turn.stage), turn) for turn in plan]
-    history: list[Epoch] = []
+    course = _Course(samples, test, lr, batch_size, seed, cache, checkpoint, threads, progress, report)
+    learnt: dict[str, Array] = {}
+    now = bundle
     for number, (stage, turn) in enumerate(steps):
-        seen = _inputs(bundle, stage, samples, cache, threads, progress)
-        held = _inputs(bundle, stage, test, _beside(cache, "test"), threads, progress)
-        trainer = Trainer(select(bundle, stage), threads=threads)
-        note = _Note(trainer, stage.name, held, history, report)
-        kept = note.begin(_beside(checkpoint, str(number)))
+        learnt |= course.run(now, stage, turn, number)
+        give_back()  # the memory of this step, before the next one or the bundle wants it
+        now = absorb(bundle, learnt)
+    return now, course.history
+
+
+@dataclass(slots=True)
+class _Course:
+    """What all stages share, as `train` was asked for it, and what has been noted."""
+
+    samples: Samples
+    test: Samples | None
+    lr: float
+    batch_size: int
+    seed: int
+    cache: str | os.PathLike[str] | None
+    checkpoint: str | os.PathLike[str] | None
+    threads: int
+    progress: bool
+    report: Callable[[Epoch], None] | None
+    history: list[Epoch] = field(default_factory=list)
+
+    def run(self, bundle: Bundle, stage: Stage, turn: Turn, number: int) -> dict[str, Array]:
+        """Train one stage; nothing of it stays in memory but the parameters."""
+        seen = self._inputs(bundle, stage, self.samples, self.cache)
+        held = self._inputs(bundle, stage, self.test, _beside(self.cache, "test"))
+        trainer = Trainer(select(bundle, stage), threads=self.threads)
+        note = _Note(trainer, stage.name, held, self.history, self.report)
+        kept = note.begin(_beside(self.checkpoint, str(number)))
         losses = trainer.fit(
-            seen or samples,
+            seen or self.samples,
             epochs=turn.epochs,
-            batch_size=batch_size,
-            lr=lr if turn.lr is None else turn.lr,
-            seed=seed + number,
-            progress=progress,
+            batch_size=self.batch_size,
+            lr=self.lr if turn.lr is None else turn.lr,
+            seed=self.seed + number,
+            progress=self.progress,
             checkpoint=kept,
             on_epoch=note,
         )
         note.end(losses)
-        bundle = absorb(bundle, trainer)
-    return bundle, history
+        return trainer.release()
+
+    def _inputs(
+        self, bundle: Bundle, stage: Stage, samples: Samples | None, file: str | os.PathLike[str] | None
+    ) -> Samples | None:
+        """What the stage learns on: the samples, or the features that the backbone gives for them."""
+        if samples is None or stage.backbone is None:
+            return samples
+        return FeatureCache(bundle, samples, file, threads=self.threads, progress=self.progress).samples
 
 
 @dataclass(slots=True)
@@ -181,10 +217,12 @@ def hold_out(samples: Samples, share: float, seed: int = 0) -> tuple[Samples, Sa
         )
     order = np.random.default_rng(seed).permutation(len(samples))
     tested, trained = order[:count], order[count:]
-    return (
-        Samples(samples.x[trained], samples.y[trained], samples.names),
-        Samples(samples.x[tested], samples.y[tested], samples.names),
-    )
+    return _part(samples, trained), _part(samples, tested)
+
+
+def _part(samples: Samples, rows: Array) -> Samples:
+    extra = {name: array[rows] for name, array in samples.extra.items()}
+    return replace(samples, x=samples.x[rows], y=None if samples.y is None else samples.y[rows], extra=extra)
 
 
 def together(first: Samples, second: Samples) -> Samples:
@@ -200,21 +238,10 @@ def together(first: Samples, second: Samples) -> Samples:
             f"the memory holds {second.x.dtype}{list(second.x.shape[1:])} samples, "
             f"the data {first.x.dtype}{list(first.x.shape[1:])}"
         )
-    return Samples(np.concatenate([first.x, second.x]), np.concatenate([first.y, second.y]), first.names)
-
-
-def _inputs(
-    bundle: Bundle,
-    stage: Stage,
-    samples: Samples | None,
-    file: str | os.PathLike[str] | None,
-    threads: int,
-    progress: bool,
-) -> Samples | None:
-    """What the stage learns on: the samples, or the features that the backbone gives for them."""
-    if samples is None or stage.backbone is None:
-        return samples
-    return FeatureCache(bundle, samples, file, threads=threads, progress=progress).samples
+    x, y = np.concatenate([first.x, second.x]), np.concatenate([first.y, second.y])
+    both = [name for name in first.extra if name in second.extra]
+    extra = {name: np.concatenate([first.extra[name], second.extra[name]]) for name in both}
+    return Samples(x, y, first.names, extra)
 
 
 def _beside(path: str | os.PathLike[str] | None, what: str) -> Path | None:

@@ -2,22 +2,17 @@
 
 A bundle made by `converter.transfer` says so in `stages.json`; any other bundle with a training step has the one
 stage "all". A stage is trained by a `Trainer` on the bundle that `select` gives, and what was learnt is carried into
-every graph of the whole bundle by `absorb`.
+every graph of the whole bundle by `edge_runtime.training.export.absorb`.
 """
 
 import dataclasses
 import json
-import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import BundleError, InputError
-from edge_runtime.tensors import Array
-from edge_runtime.trainer import Trainer
-from edge_runtime.training.arrays import read_parameters, write_parameters
+from edge_runtime.training.stored import Lazy, plain
 
 _SHARED = ("infer.onnx", "weights.json")
 _WHOLE = frozenset((*_SHARED, "backbone.onnx", "weights-backbone.json", "stages.json"))
@@ -31,6 +26,11 @@ class Stage:
     name: str
     suffix: str = ""
     backbone: str | None = None
+
+    @property
+    def parameters(self) -> str:
+        """The file of its parameters."""
+        return f"params{self.suffix}.npz"
 
 
 def stages(bundle: Bundle) -> dict[str, Stage]:
@@ -89,53 +89,11 @@ def select(bundle: Bundle, stage: Stage) -> Bundle:
         BundleError: as for `stages`.
     """
     others = [other.suffix for other in stages(bundle).values() if len(other.suffix) > len(stage.suffix)]
-    files = {name: bundle.read(name) for name in _SHARED if name in bundle}
-    for name in bundle.manifest.files:
+    names = {name: name for name in _SHARED if name in bundle}
+    for name in map(plain, bundle.manifest.files):
         stem, dot, kind = name.rpartition(".")
         if stem.endswith(stage.suffix) and not stem.endswith(tuple(others)) and name not in _WHOLE:
-            files[f"{stem.removesuffix(stage.suffix)}{dot}{kind}"] = bundle.read(name)
-    return _in_memory(bundle, files)
-
-
-def absorb(bundle: Bundle, trainer: Trainer) -> Bundle:
-    """The whole bundle, in memory, with what the trainer of one stage learnt in each of its graphs.
-
-    Args:
-        bundle: the bundle of which `select` gave the trainer's.
-        trainer: after training.
-
-    Raises:
-        BundleError: the bundle is not complete.
-    """
-    learnt = trainer.parameters
-    files = {name: bundle.read(name) for name in bundle.manifest.files}
-    with tempfile.TemporaryDirectory() as folder:
-        files["infer.onnx"] = trainer.export(Path(folder) / "stage").read("infer.onnx")
-    for stage in stages(bundle).values():
-        name = f"params{stage.suffix}.npz"
-        known = read_parameters(files[name], str(bundle.path))
-        files[name] = write_parameters({key: learnt.get(key, value) for key, value in known.items()})
-        if stage.backbone is not None and "weights-backbone.json" in files:
-            places = json.loads(files["weights-backbone.json"])
-            files[stage.backbone] = _patched(files[stage.backbone], places, learnt, str(bundle.path))
-    changed = dataclasses.replace(bundle.manifest, metrics={})
-    return _in_memory(Bundle(bundle.path, changed, files), files)
-
-
-def _in_memory(bundle: Bundle, files: Mapping[str, bytes]) -> Bundle:
-    entries: dict[str, dict[str, Any]] = {name: {} for name in files}
-    return Bundle(bundle.path, dataclasses.replace(bundle.manifest, files=entries), files)
-
-
-def _patched(model: bytes, places: Mapping[str, Any], arrays: Mapping[str, Array], where: str) -> bytes:
-    """The serialised model with new weights at their places."""
-    content = bytearray(model)
-    for name, place in places.items():
-        if name not in arrays:
-            continue
-        array = arrays[name]
-        little = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-        if len(little) != place["length"]:
-            raise BundleError(f"{where}: weights-backbone.json does not fit '{name}'; make the bundle again")
-        content[place["offset"] : place["offset"] + place["length"]] = little
-    return bytes(content)
+            names[f"{stem.removesuffix(stage.suffix)}{dot}{kind}"] = name
+    files = Lazy({new: partial(bundle.read, name) for new, name in names.items()})
+    manifest = dataclasses.replace(bundle.manifest, files={name: {} for name in files})
+    return Bundle(bundle.path, manifest, files)

@@ -7,12 +7,13 @@ graph says that this cannot happen, both banks share the memory.)
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.errors import BundleError
+from edge_runtime.errors import BundleError, ModelError
 from edge_runtime.tensors import Array
 from edge_runtime.training.program import Program, zeros
 
@@ -37,9 +38,9 @@ class Stepper:
                 f"{bundle.path}: cannot be trained, it has no train.onnx; "
                 "make it with: littoral convert MODEL --train -o m.bundle"
             )
-        self._update = Program(bundle, "train.onnx" if whole else "update.onnx", threads)
+        self._update = _program(bundle, "train.onnx" if whole else "update.onnx", threads)
         self._split = not whole
-        gradient = Program(bundle, "gradient.onnx", threads) if self._split else None
+        gradient = _program(bundle, "gradient.onnx", threads) if self._split else None
         first = gradient or self._update  # the graph that the data goes into
         self.roles = first.roles
         self.specs = {**self._update.specs, **first.specs}
@@ -87,7 +88,7 @@ class Stepper:
                 raise BundleError(
                     f"{self._bundle.path}: has no gradient.onnx; pack it with pack_trainable(..., gradients=True)"
                 )
-            program = Program(self._bundle, "gradient.onnx", self._threads)
+            program = _program(self._bundle, "gradient.onnx", self._threads)
             self._accumulator = Accumulator(program, self._banks, self.fixed)
             self.hold(self._strength)
         loss = self._accumulator.run(self._current, data, self.bank)
@@ -121,6 +122,19 @@ class Stepper:
         if self._split and self._accumulator:
             inputs |= {roles.buffers[name]: array for name, array in self._accumulator.buffers.items()}
         return self._update.bind(inputs, {output: destination[name] for name, output in replaced.items()})
+
+
+def blocked_name(name: str) -> str:
+    """What a graph is called in the form that onnxruntime's builds for x86-64 run faster."""
+    return f"{name.removesuffix('.onnx')}.blocked.onnx"
+
+
+def _program(bundle: Bundle, name: str, threads: int) -> Program:
+    """That graph, in its blocked form where the bundle has one and this build of the engine knows its operators."""
+    if blocked_name(name) in bundle:
+        with suppress(ModelError):
+            return Program(bundle, blocked_name(name), threads)
+    return Program(bundle, name, threads)
 
 
 class Accumulator:

@@ -118,7 +118,7 @@ def test_a_clip_that_leaves_out_zero_is_kept():
     x = np.random.default_rng(0).standard_normal((32, 4)).astype(np.float32)
     result = quantize(model, x)
     assert "Clip" in [node.op_type for node in result.graph.node]
-    np.testing.assert_allclose(run(result, x), run(model, x), atol=0.1)
+    np.testing.assert_allclose(run(result, x), run(model, x), atol=0.25)
 
 
 def test_nothing_to_quantise_is_said():
@@ -162,11 +162,11 @@ def test_bias_correction_keeps_the_mean_of_every_channel():
     assert shifts[1].max() < 0.02 < shifts[0].max()
 
 
-@pytest.mark.parametrize("calibrator", ["percentile", "entropy"])
+@pytest.mark.parametrize("calibrator", ["gradient", "percentile", "entropy"])
 def test_calibrators_leave_out_rare_values(calibrator):
     model = optimize(cnn())
     x = X.copy()
     x[0, 0, 0, 0] = 1000.0
-    plain = np.abs(run(quantize(model, x), X) - run(model)).max()
+    plain = np.abs(run(quantize(model, x, Quantize(calibrator="minmax")), X) - run(model)).max()
     better = np.abs(run(quantize(model, x, Quantize(calibrator=calibrator)), X) - run(model)).max()
     assert better < plain

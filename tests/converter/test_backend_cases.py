@@ -280,6 +280,7 @@ ELSEWHERE = {
     "Dropout": "random",
     "GlobalLpPool": "there is no case",
     "If": "no case takes a number",
+    "MaxRoiPool": "there is no case",
     "QuantizeLinear": "gives integers",
     "Unique": "the cases are all ties",
 }

@@ -260,7 +260,7 @@ def test_the_evaluation_graph_runs_with_the_weights_it_is_given() -> None:
     ("text", "arguments", "sentence"),
     [
         (MLP.replace("r = Relu(h)", WITHOUT_RULE), {}, r"node 'r' .*: no gradient rule for operator Optional"),
-        (MLP, {"trainable": ["w11"]}, r"trainable 'w11': the model has no such weight; did you mean w1\?"),
+        (MLP, {"trainable": ["w11"]}, r"trainable 'w11': the model has no such weight \(did you mean 'w1'\?\)"),
         (MLP, {"trainable": []}, "no weights to train"),
         (MLP, {"loss": "hinge"}, "no loss 'hinge'; there are .*cross_entropy.* mse"),
         (MLP, {"optimizer": "lion"}, "no optimiser 'lion'"),

@@ -174,7 +174,7 @@ def test_extra_rows_follow_the_shuffling(tmp_path: Path) -> None:
     ("loss", "sentence"),
     [
         (losses.CrossEntropy(weights=(1.0, 2.0)), "2 class weights; the model has 4 classes"),
-        ("crossentropy", "no loss 'crossentropy'; did you mean cross_entropy"),
+        ("crossentropy", r"no loss 'crossentropy' \(did you mean 'cross_entropy'"),
     ],
 )
 def test_a_loss_that_does_not_fit(loss: "str | losses.Loss", sentence: str) -> None:

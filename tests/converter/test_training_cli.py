@@ -32,8 +32,8 @@ def test_a_bundle_within_a_budget(tmp_path: Path, capsys: pytest.CaptureFixture[
             "--max-memory 'lots' is not an amount of memory; expected one such as 150MB",
         ),
         (["--max-memory", "40MB"], "MB at least, sample by sample, and 40 MB are allowed"),
-        (["--optimizer", "adamm"], "did you mean adam"),
-        (["--loss", "mae2"], "did you mean mae?"),
+        (["--optimizer", "adamm"], "did you mean"),
+        (["--loss", "mae2"], "did you mean 'mae'?"),
     ],
 )
 def test_what_cannot_be(

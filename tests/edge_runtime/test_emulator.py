@@ -197,7 +197,9 @@ def emulated(monkeypatch):
     def run(target, args, *, count):
         asked.append((target, args, count))
         return emulator.Emulated(
-            3 if "fail" in args else 0, counts=(emulator.Count(42, {"dot": 7}),) if count else ()
+            3 if "fail" in args else 0,
+            counts=(emulator.Count(42, {"dot": 7}),) if count else (),
+            peak_bytes=14_000_000,
         )
 
     monkeypatch.setattr("edge_runtime.emulator.cli.run", run)
@@ -207,13 +209,16 @@ def emulated(monkeypatch):
 def test_arguments_after_the_dashes_are_the_devices(emulated, capsys):
     assert main(["emulate", "rpi4", "--count", "--", "bench", "m.onnx", "--json"]) == 0
     assert emulated == [("rpi4", ["bench", "m.onnx", "--json"], True)]
-    assert "42" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "42" in printed.out
+    assert "rpi4: 14.0 MB of memory at most" in printed.err
 
 
 def test_json_is_one_object_on_the_last_line(emulated, capsys):
     assert main(["emulate", "rpi4", "--json", "--count", "--", "bench", "m.onnx"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert result == {"target": "rpi4", "exit_code": 0, "counts": [{"instructions": 42, "dot": 7}]}
+    counts = [{"instructions": 42, "dot": 7}]
+    assert result == {"target": "rpi4", "exit_code": 0, "peak_bytes": 14_000_000, "counts": counts}
 
 
 def test_the_guests_exit_code_passes_through(emulated):

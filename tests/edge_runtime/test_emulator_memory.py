@@ -46,6 +46,13 @@ def test_a_process_within_the_limit_is_left_alone() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "xxx\n", "")
 
 
+def test_the_most_that_a_process_had_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limit, "_GUEST_ENDS", 1 << 63)  # all of it is the guest's
+    code = "import time; x = b'x' * 50_000_000; time.sleep(0.3); del x; time.sleep(0.3)"
+    done = limit.call([sys.executable, "-c", code], "small", 512)
+    assert 50e6 < done.peak_bytes < 80e6
+
+
 def test_a_process_beyond_the_limit_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limit, "_GUEST_ENDS", 1 << 63)  # all of it is the guest's
     code = [sys.executable, "-c", "import time; x = bytes(range(256)) * 400_000; time.sleep(60)"]

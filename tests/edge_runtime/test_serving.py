@@ -42,7 +42,7 @@ def running(sources, limits=None, **options):
         port = listener.getsockname()[1]
 
         def call(method, path, body=None, headers=()):
-            request = urllib.request.Request(  # noqa: S310
+            request = urllib.request.Request(
                 f"http://127.0.0.1:{port}{path}", data=body, headers=dict(headers), method=method
             )
             try:

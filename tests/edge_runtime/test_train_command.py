@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from converter.trainable import pack_trainable
@@ -15,11 +16,13 @@ from edge_runtime.bundle import Bundle, pack
 from edge_runtime.data import Samples
 from edge_runtime.errors import BundleError, InputError
 from edge_runtime.session import Session
-from edge_runtime.trainer import Trainer
+from edge_runtime.storage import code
+from edge_runtime.trainer import Trainer, read_parameters
 from edge_runtime.training import staged
+from edge_runtime.training.export import absorb
 from edge_runtime.training.features import FeatureCache
 from edge_runtime.training.staged import Turn, parse_plan
-from edge_runtime.training.stages import absorb, find, select, stages
+from edge_runtime.training.stages import find, select, stages
 from tests import assets
 from tests.models import cnn, images
 
@@ -74,7 +77,7 @@ def test_a_stage_changes_only_what_it_trains(home):
     bundle = Bundle.open(home / "two.bundle")
     trainer = Trainer(select(bundle, find(bundle, "head")))
     trainer.load({name: array + 1 for name, array in trainer.parameters.items()})
-    changed = absorb(bundle, trainer)
+    changed = absorb(bundle, trainer.parameters)
     assert changed.read("backbone.onnx") == bundle.read("backbone.onnx")
     assert changed.read("infer.onnx") != bundle.read("infer.onnx")
     before, after = (Trainer(select(b, find(b, "all"))).parameters for b in (bundle, changed))
@@ -212,3 +215,61 @@ def test_the_example_learns_its_user_and_forgets_nobody(tmp_path, capsys):
     assert mine["with the memory set"] > mine["as delivered"] + 0.2
     assert others["with the memory set"] > others["own digits alone"]
     assert others["with the memory set"] > others["as delivered"] - 0.08
+
+
+def test_the_weights_of_a_bundle_of_two_stages_are_stored_once(desk, capsys):
+    """In the cloud and after training on the device; what is read is what was there before sharing."""
+    bundle = Bundle.open("two.bundle")
+    names = {"backbone.onnx", "params.npz", "params-all.npz"}
+    assert {f"{name}.shared" for name in names} <= set(bundle.manifest.files)
+    assert all(name in bundle and name not in bundle.manifest.files for name in names)
+    weights = sum(array.nbytes for array in read_parameters(bundle.read("params-all.npz"), "-").values())
+    stored = sum(len(bundle.read(f"{name}.shared")) for name in names)
+    assert stored < 0.1 * weights + 4000
+    argv = [
+        "train",
+        "two.bundle",
+        "--data",
+        "d.npz",
+        "--test",
+        "t.npz",
+        "--stages",
+        "head:1,all:1",
+        "--threads",
+        "1",
+    ]
+    assert main([*argv, "--out", "better.bundle"]) == 0
+    learnt = Bundle.open("better.bundle")
+    assert set(learnt.manifest.files) == set(bundle.manifest.files)
+    everything = read_parameters(learnt.read("params-all.npz"), "-")
+    head = read_parameters(learnt.read("params.npz"), "-")
+    graph = onnx.load_from_string(learnt.read("backbone.onnx")).graph
+    held = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    for name, array in {**head, **{k: v for k, v in held.items() if k in everything}}.items():
+        np.testing.assert_array_equal(array, everything[name])
+    before = read_parameters(bundle.read("params-all.npz"), "-")
+    assert sum((before[name] != everything[name]).any() for name in everything) > len(everything) / 2
+
+
+def test_a_coded_bundle_learns(desk, capsys):
+    bundle = Bundle.open("head.bundle")
+    files = {name: bundle.read(name) for name in bundle.manifest.files}
+    files["infer.onnx.coded"] = code(files.pop("infer.onnx"), [])
+    pack("coded.bundle", bundle.manifest, files)
+    argv = ["train", "coded.bundle", "--data", "d.npz", "--test", "t.npz", "--epochs", "1", "--threads", "1"]
+    assert main([*argv, "--out", "better.bundle"]) == 0
+    assert Bundle.open("better.bundle").read("infer.onnx") != bundle.read("infer.onnx")
+
+
+def test_what_a_loss_takes_beside_labels_comes_with_the_data(desk, capsys):
+    samples = labelled()
+    teacher = np.eye(4, dtype=np.float32)[samples.y] * 4
+    pack_trainable(cnn(), "d.bundle", name="m", loss="distillation")
+    argv = ["train", "d.bundle", "--data", "taught.npz", "--epochs", "2", "--threads", "1"]
+    np.savez("taught.npz", x=samples.x, y=samples.y, teacher=teacher, note=np.array("of nobody's"))
+    assert main([*argv, "--json"]) == 0  # and its holdout is tested with the rows that belong to it
+    losses = [json.loads(line)["loss"] for line in capsys.readouterr().out.splitlines()[:-1]]
+    assert losses[-1] < losses[0]
+    np.savez("taught.npz", x=samples.x, y=samples.y)
+    assert main(argv) == 2
+    assert "the loss distillation needs 'teacher': give it in extra, or beside x" in capsys.readouterr().err

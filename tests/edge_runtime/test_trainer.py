@@ -15,7 +15,6 @@ from edge_runtime.bundle import Bundle, pack
 from edge_runtime.data import Samples, batches
 from edge_runtime.errors import BundleError, InputError, ModelError
 from edge_runtime.session import Session
-from edge_runtime.storage import SUFFIX, code
 from edge_runtime.trainer import Trainer, read_parameters, write_parameters
 from tests import assets
 
@@ -295,77 +294,6 @@ def test_what_was_not_packed_is_said(bundle: Bundle) -> None:
         trainer.gradients(x, np.array([0, 1]))
     with pytest.raises(BundleError, match="penalty=True"):
         trainer.anchor({}, {}, 1.0)
-
-
-def test_a_bundle_given_by_path_stays_on_the_disk(bundle: Bundle, tmp_path: Path) -> None:
-    path = tmp_path / "copy.bundle"
-    path.write_bytes(bundle.path.read_bytes())
-    trainer = Trainer(path)
-    assert trainer.bundle.read("infer.onnx") == bundle.read("infer.onnx")
-    assert trainer.bundle.size == bundle.size
-    with pytest.raises(BundleError, match="has no other"):
-        trainer.bundle.read("other")
-    damaged = bytearray(path.read_bytes())
-    damaged[damaged.index(bundle.read("params.npz")[:200]) + 150] ^= 1
-    path.write_bytes(damaged)
-    with pytest.raises(BundleError, match=r"params\.npz (was altered|cannot be read)"):
-        trainer.export(tmp_path / "out.bundle")
-
-
-def test_a_bundle_stored_coded_trains_and_exports(bundle: Bundle, tmp_path: Path) -> None:
-    plain = {name: bundle.read(name) for name in bundle.manifest.files}
-    coded = dict(plain)
-    for name in ("infer.onnx", "params.npz"):
-        coded[f"{name}{SUFFIX}"] = code(coded.pop(name), [])
-    pack(tmp_path / "coded.bundle", bundle.manifest, coded)
-    trainer = Trainer(tmp_path / "coded.bundle")
-    exported = trainer.export(tmp_path / "out.bundle")
-    assert {name: exported.read(name) for name in exported.manifest.files} == plain
-
-
-def test_a_quantised_model_is_exported_as_it_came(tmp_path: Path) -> None:
-    from compress.quantization.quantize import Quantize, quantize
-    from converter.optimize import optimize
-
-    plain = Quantize(bias_correction=False)
-    train, test = digits()
-    model = optimize(lenet())  # batch normalisation is folded
-    before = quantize(model, train.x[:100], plain)
-    bundle = pack_trainable(model, tmp_path / "m.bundle", name="m", quantized=before)
-    assert bundle.read("infer.onnx") == before.SerializeToString(deterministic=True)
-    trainer = Trainer(bundle)
-    same = trainer.export(tmp_path / "same.bundle")
-    assert same.read("infer.onnx") == bundle.read("infer.onnx")
-    trainer.fit(train, epochs=1, lr=0.05)
-    exported = onnx.load_from_string(trainer.export(tmp_path / "better.bundle").read("infer.onnx"))
-    onnx.checker.check_model(exported, full_check=True)
-
-    for tensor in model.graph.initializer:
-        if tensor.name in trainer.parameters:
-            tensor.CopyFrom(numpy_helper.from_array(trainer.parameters[tensor.name], tensor.name))
-    wanted = {
-        t.name: numpy_helper.to_array(t) for t in quantize(model, train.x[:100], plain).graph.initializer
-    }
-    found = {t.name: numpy_helper.to_array(t) for t in exported.graph.initializer}
-    old = {t.name: numpy_helper.to_array(t) for t in before.graph.initializer}
-    changed = 0
-    for name in (n for n in wanted if ".integers" in n or n.endswith(".scale")):
-        if name.startswith(tuple(trainer.parameters)):  # weights: bit for bit what compress makes of them
-            np.testing.assert_array_equal(found[name], wanted[name])
-            changed += not np.array_equal(found[name], old[name])
-        elif ".bias." in name:  # of the input's old scale, so as a number
-            stem = name.rpartition(".")[0]
-            np.testing.assert_allclose(
-                found[f"{stem}.integers"] * found[f"{stem}.scale"],
-                wanted[f"{stem}.integers"] * wanted[f"{stem}.scale"],
-                atol=2 * found[f"{stem}.scale"].max() + 2 * wanted[f"{stem}.scale"].max(),
-            )
-        else:  # activations stay as they were calibrated
-            np.testing.assert_array_equal(found[name], old[name])
-    assert changed >= 4
-    logits = Session(tmp_path / "better.bundle").run({"x": test.x})["logits"]
-    agreement = (logits.argmax(1) == trainer.predict(test.x).argmax(1)).mean()
-    assert agreement > 0.95
 
 
 def test_corrections_of_biases_are_of_the_old_weights(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Gradients of activations.
 
-Where a derivative is 0 or 1, the gradient is multiplied by a mask: on ONNX Runtime's CPU kernels, Where costs
+Where a derivative is 0 or 1, the gradient is multiplied by a mask: on ONNX Runtime's x86 kernels, Where costs
 twice as much, and Sign five times.
 """
 
@@ -13,7 +13,7 @@ from converter.autodiff.registry import Gradients, Node, rule
 @rule("Relu")
 def relu(g: Graph, node: Node, dy: Value) -> Gradients:
     """max(x, 0): dx = dy·[y > 0]."""
-    return dy * g.mask("Greater", node.y, 0.0)
+    return dy * g.positive(node.y)
 
 
 @rule("Clip")
@@ -21,7 +21,10 @@ def clip(g: Graph, node: Node, dy: Value) -> Gradients:
     """Clip to bounds: dx = dy·[y = x]; a bound gets the sum of dy over what lies beyond it."""
     low = g.sum(dy * g.mask("Less", node.x, node.input(1)), _all(node)) if node.has(1) else None
     high = g.sum(dy * g.mask("Greater", node.x, node.input(2)), _all(node)) if node.has(2) else None
-    return dy * g.mask("Equal", node.x, node.y), low, high
+    if g.blocked:
+        return dy * g.mask("Equal", node.x, node.y), low, high
+    # On Arm a Cast from booleans takes six instructions an element: 1.27 M against 2.04 M for 4 x 96 x 24x24.
+    return g.op("Where", g.op("Equal", node.x, node.y), dy, 0.0), low, high
 
 
 def _all(node: Node) -> list[int]:
@@ -32,13 +35,13 @@ def _all(node: Node) -> list[int]:
 def leaky_relu(g: Graph, node: Node, dy: Value) -> Gradients:
     """x, or alpha·x below 0."""
     alpha = float(node.attribute("alpha", 0.01))
-    return dy * (g.mask("Greater", node.x, 0.0) * (1 - alpha) + alpha)
+    return dy * (g.positive(node.x) * (1 - alpha) + alpha)
 
 
 @rule("Elu")
 def elu(g: Graph, node: Node, dy: Value) -> Gradients:
     """x, or y = alpha·(exp(x) - 1) below 0, where the derivative is y + alpha."""
-    positive = g.mask("Greater", node.x, 0.0)
+    positive = g.positive(node.x)
     return dy * (positive + (1.0 - positive) * (node.y + float(node.attribute("alpha", 1.0))))
 
 
@@ -63,7 +66,7 @@ def softplus(g: Graph, node: Node, dy: Value) -> Gradients:
 @rule("HardSigmoid")
 def hard_sigmoid(g: Graph, node: Node, dy: Value) -> Gradients:
     """clip(alpha·x + beta, 0, 1): dx = dy·alpha·[0 < y < 1]."""
-    inside = g.mask("Greater", node.y, 0.0) * g.mask("Less", node.y, 1.0)
+    inside = g.positive(node.y) * g.mask("Less", node.y, 1.0)
     return dy * (inside * float(node.attribute("alpha", 0.2)))
 
 
@@ -71,7 +74,7 @@ def hard_sigmoid(g: Graph, node: Node, dy: Value) -> Gradients:
 def hard_swish(g: Graph, node: Node, dy: Value) -> Gradients:
     """x·h with h = clip(x/6 + 1/2, 0, 1): dx = dy·(h + x/6·[-3 < x < 3])."""
     h = g.op("HardSigmoid", node.x, alpha=1 / 6, beta=0.5)
-    inside = g.mask("Greater", h, 0.0) * g.mask("Less", h, 1.0)
+    inside = g.positive(h) * g.mask("Less", h, 1.0)
     return dy * (h + node.x * inside * (1 / 6))
 
 
@@ -106,7 +109,7 @@ def log_softmax(g: Graph, node: Node, dy: Value) -> Gradients:
 @rule("PRelu", weights=(1,))
 def prelu(g: Graph, node: Node, dy: Value) -> Gradients:
     """x, or slope·x below 0: dslope = dy·min(x, 0)."""
-    positive, slope = g.mask("Greater", node.x, 0.0), node.input(1)
+    positive, slope = g.positive(node.x), node.input(1)
     below = 1.0 - positive
     dslope = g.unbroadcast(dy * (node.x * below), node.y.shape, slope)
     return dy * (positive + below * slope), dslope
@@ -117,7 +120,7 @@ def selu(g: Graph, node: Node, dy: Value) -> Gradients:
     """gamma·x, or y = gamma·alpha·(exp(x) - 1) below 0, where the derivative is y + gamma·alpha."""
     alpha = float(node.attribute("alpha", 1.67326319217681884765625))
     gamma = float(node.attribute("gamma", 1.05070102214813232421875))
-    positive = g.mask("Greater", node.x, 0.0)
+    positive = g.positive(node.x)
     return dy * (positive * gamma + (1.0 - positive) * (node.y + gamma * alpha))
 
 

@@ -14,7 +14,7 @@ from onnx import helper
 
 from converter.autodiff.graph import Graph, Value
 from converter.autodiff.registry import Gradients, Node, rule, training_form
-from converter.autodiff.rules import depthwise
+from converter.autodiff.rules import blocked, depthwise
 from converter.autodiff.rules.window import Window
 
 _TINY = 8
@@ -35,6 +35,12 @@ _FEW = 16
 def conv_training(g: Graph, node: Node, _trainable: frozenset[str]) -> Node:
     """The same function; of small maps as a product over the whole batch."""
     window, x, w = _window(node), node.x, node.input(1)
+    groups = node.attribute("group", 1)
+    if blocked.fits(g, w, window, groups):
+        bias = node.input(2) if node.has(2) else None
+        y = blocked.forward(g, x, w, bias, window, groups)
+        g.nodes.append(helper.make_node("Identity", [y.name], [node.y.name]))
+        return node
     if _is_depthwise(node) and depthwise.small(window):
         y = depthwise.forward(g, x, w, window)
     elif _is_tiny(node, window):
@@ -74,11 +80,15 @@ def _is_tiny(node: Node, window: Window) -> bool:
 def _input_gradient(g: Graph, node: Node, dy: Value, window: Window) -> Value:
     """The transposed convolution with the same weights; for 1x1, a convolution with Wᵀ."""
     w, groups = node.input(1), node.attribute("group", 1)
+    if blocked.fits(g, w, window, groups):
+        found = blocked.input_gradient(g, w, dy, window, groups)
+        if found is not None:
+            return found
     if _is_depthwise(node):
         return depthwise.input_gradient(g, w, dy, window)
     # ONNX Runtime's Col2Im goes wrong with dilations on one or three spatial axes.
     if _is_tiny(node, window) and (window.pointwise or window.rank == 2):
-        return _folded(g, g.op("Gemm", _matrix(g, w), _rows(g, w, dy, window), transA=1), w, window)
+        return _folded(g, dy, w, window)
     if window.pointwise and groups == 1:
         return g.op("Conv", dy, g.op("Transpose", w, perm=[1, 0, *range(2, 2 + window.rank)]))
     return window.transposed(g, dy, w, groups)
@@ -88,6 +98,9 @@ def _weight_gradient(g: Graph, node: Node, dy: Value, window: Window) -> Value:
     x, w, groups = node.x, node.input(1), node.attribute("group", 1)
     inputs = int(w.shape[1])
     if _is_depthwise(node):
+        found = blocked.weight_gradient(g, x, w, dy, window) if blocked.fits(g, w, window, groups) else None
+        if found is not None:
+            return found
         return depthwise.weight_gradient(g, x, w, dy, window)
     if groups > 1:
         return _batched(g, x, w, dy, window, groups)
@@ -128,12 +141,18 @@ def _columns(g: Graph, x: Value, window: Window) -> Value:
     return g.reshape(joined, [int(x.shape[1]) * math.prod(window.kernel), -1])
 
 
-def _folded(g: Graph, columns: Value, w: Value, window: Window) -> Value:
-    """The transpose of `_columns`: each element is the sum of what it became."""
-    inputs, positions = int(w.shape[1]), math.prod(window.kernel)
+def _folded(g: Graph, dy: Value, w: Value, window: Window) -> Value:
+    """The transpose of `_columns`, after Wᵀ: each element is the sum of what it became.
+
+    Pixels are the rows of the product. W as it lies in memory is then read once, 14 M instructions for 512
+    channels on 2x2 (4 samples), where it takes 24 M to begin with Wᵀ.
+    """
+    inputs, outputs = int(w.shape[1]), int(w.shape[0])
+    pixels = g.op("Transpose", g.reshape(dy, [0, 0, -1]), perm=[0, 2, 1])
+    product = g.op("Gemm", g.reshape(pixels, [-1, outputs]), _matrix(g, w))
+    split = g.op("Transpose", g.reshape(product, [-1, window.pixels, _terms(w)]), perm=[0, 2, 1])
     if window.pointwise:
-        return _swapped(g, g.reshape(columns, [inputs, -1, *window.out]), window.rank)
-    split = g.op("Transpose", g.reshape(columns, [inputs * positions, -1, window.pixels]), perm=[1, 0, 2])
+        return g.reshape(split, [0, inputs, *window.size])
     return g.op(
         "Col2Im",
         split,
@@ -143,6 +162,11 @@ def _folded(g: Graph, columns: Value, w: Value, window: Window) -> Value:
         strides=list(window.strides),
         dilations=list(window.dilations),
     )
+
+
+def _terms(w: Value) -> int:
+    """How many products each output is the sum of."""
+    return math.prod(int(length) for length in w.shape[1:])
 
 
 # Products that read x and dy as they are.

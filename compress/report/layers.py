@@ -1,0 +1,249 @@
+"""Layer by layer: what compression did to each weight, and how much of the model's error is its doing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, shape_inference
+
+from compress.report.page import AFTER, BEFORE, canvas
+from compress.training.retrain import with_weights
+from converter.model import WEIGHTED, constants, copy, output_axis, producers, prune_unused, to_bytes
+from edge_runtime.session import Session
+from edge_runtime.tensors import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HEADER = (
+    "layer",
+    "operator",
+    "weight",
+    "compressed",
+    "bytes",
+    "compressed",
+    "MACs",
+    "compressed",
+    "weight SQNR",
+    "output SQNR",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A layer's weight: `values` as it calculates with them, `stored` bytes, `macs` of the layer an inference."""
+
+    op: str
+    values: Array
+    stored: int
+    macs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of the original beside the compressed one; `after` is None where it is gone or in another form.
+
+    `weight_sqnr`: of the weight, in dB. `output_sqnr`: of the model's output when this weight alone is replaced by
+    its compressed form, in dB: the layer's sensitivity. Both are None where the shapes differ.
+    """
+
+    name: str
+    before: Weight
+    after: Weight | None
+    weight_sqnr: float | None = None
+    output_sqnr: float | None = None
+
+
+def layers(source: onnx.ModelProto, model: onnx.ModelProto, x: Array | None = None) -> list[Layer]:
+    """Every layer with constant weights, in the order of the original's graph.
+
+    Args:
+        source: the original, optimised as the compressed model is.
+        model: the compressed model.
+        x: samples for `Layer.output_sqnr`; None leaves it out.
+    """
+    before, after = weights(source), weights(model)
+    found = []
+    reference = None if x is None else Session(to_bytes(source)).run_batches(x)[0]
+    for name, weight in before.items():
+        other = after.get(_match(name, after))
+        same = other is not None and other.values.shape == weight.values.shape
+        if other is None or not same:
+            found.append(Layer(name, weight, other))
+            continue
+        quality = sqnr(weight.values, other.values)
+        output = None
+        if x is not None and reference is not None and name in constants(source.graph):
+            alone = Session(to_bytes(with_weights(source, {name: other.values.astype(np.float32)})))
+            output = sqnr(reference, alone.run_batches(x)[0])
+        found.append(Layer(name, weight, other, quality, output))
+    return found
+
+
+def sqnr(reference: Array, other: Array) -> float:
+    """Signal to noise of `other`, in dB; at most 150."""
+    signal = float(np.square(reference, dtype=np.float64).sum())
+    noise = float(np.square(reference.astype(np.float64) - other).sum())
+    return float(min(150.0, 10 * np.log10(max(signal, 1e-30) / max(noise, 1e-30))))
+
+
+def _match(name: str, names: dict[str, Weight]) -> str:
+    """The compressed model's name for a weight: the same, or with a suffix."""
+    return name if name in names else next((other for other in names if other.startswith(f"{name}.")), "")
+
+
+def weights(model: onnx.ModelProto) -> dict[str, Weight]:
+    """The weights of all layers by the name of the constant that they come from."""
+    origins = _origins(model.graph)
+    values = _values(model, list(origins))
+    known = constants(model.graph)
+    shapes = _shapes(model)
+    found: dict[str, Weight] = {}
+    for node in model.graph.node:
+        if node.op_type not in WEIGHTED or node.input[1] not in values:
+            continue
+        value, sources = values[node.input[1]], origins[node.input[1]]
+        channels = value.shape[output_axis(node, value.ndim)]
+        outputs = int(np.prod(shapes.get(node.output[0], (0,))))
+        stored = sum(known[name].nbytes for name in sources)
+        found.setdefault(
+            sources[0], Weight(node.op_type, value, stored, outputs * value.size // max(channels, 1))
+        )
+    return found
+
+
+def _origins(graph: onnx.GraphProto) -> dict[str, list[str]]:
+    """For each layer's weight that follows from constants alone, those constants, the largest first."""
+    known, made = constants(graph), producers(graph)
+
+    def behind(name: str) -> list[str] | None:
+        if name in known:
+            return [name]
+        node = made.get(name)
+        parts = [behind(each) for each in node.input if each] if node is not None and node.input else [None]
+        return (
+            None if any(part is None for part in parts) else [each for part in parts if part for each in part]
+        )
+
+    found = {}
+    for node in graph.node:
+        if node.op_type in WEIGHTED and node.input[0] not in known:
+            sources = behind(node.input[1])
+            if sources:
+                found[node.input[1]] = sorted(sources, key=lambda name: -known[name].nbytes)
+    return found
+
+
+def _values(model: onnx.ModelProto, names: Sequence[str]) -> dict[str, Array]:
+    """The values of results that follow from constants, as the engine calculates them, in float32."""
+    if not names:
+        return {}
+    alone = copy(model)
+    graph = alone.graph
+    del graph.output[:], graph.input[:], graph.value_info[:]
+    for k, name in enumerate(names):
+        graph.node.append(helper.make_node("Cast", [name], [f"value.{k}"], to=TensorProto.FLOAT))
+        graph.output.append(helper.make_tensor_value_info(f"value.{k}", TensorProto.FLOAT, None))
+    prune_unused(graph)
+    made = Session(to_bytes(alone)).run({})
+    return {name: made[f"value.{k}"] for k, name in enumerate(names)}
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Shapes of all results for one sample."""
+    one = copy(model)
+    for value in one.graph.input:
+        for dim in value.type.tensor_type.shape.dim:
+            if not dim.HasField("dim_value"):
+                dim.dim_value = 1
+    del one.graph.value_info[:]
+    inferred = shape_inference.infer_shapes(one).graph
+    return {
+        value.name: tuple(max(dim.dim_value, 1) for dim in value.type.tensor_type.shape.dim)
+        for value in (*inferred.value_info, *inferred.output)
+    }
+
+
+def rows(found: Sequence[Layer]) -> list[tuple[str, ...]]:
+    """The table, one row a layer."""
+    return [
+        (
+            layer.name,
+            layer.before.op,
+            _shape(layer.before),
+            _shape(layer.after),
+            f"{layer.before.stored:,}",
+            f"{layer.after.stored:,}" if layer.after else "–",
+            f"{layer.before.macs:,}",
+            f"{layer.after.macs:,}" if layer.after else "–",
+            _decibel(layer.weight_sqnr),
+            _decibel(layer.output_sqnr),
+        )
+        for layer in found
+    ]
+
+
+def _shape(weight: Weight | None) -> str:
+    return "×".join(map(str, weight.values.shape)) if weight else "–"
+
+
+def _decibel(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f} dB"
+
+
+def sensitivity_picture(found: Sequence[Layer]) -> "Figure":
+    """How much of the error each layer is the cause of."""
+    figure, (axis,) = canvas(9, 3.2)
+    places = np.arange(len(found))
+    axis.bar(places - 0.2, [layer.weight_sqnr or 0 for layer in found], 0.4, color=BEFORE, label="its weight")
+    outputs = [layer.output_sqnr or 0 for layer in found]
+    axis.bar(
+        places + 0.2,
+        outputs,
+        0.4,
+        color=AFTER,
+        label="the model's output, if this weight alone is compressed",
+    )
+    axis.set_xlabel("layer, in the order of the graph")
+    axis.set_ylabel("SQNR, dB")
+    axis.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def cost_picture(found: Sequence[Layer]) -> "Figure":
+    """Multiply-accumulates and bytes of each layer, before and after."""
+    figure, axes = canvas(10, 3, columns=2)
+    places = np.arange(len(found))
+    for axis, name, label in (
+        (axes[0], "macs", "multiply-accumulates"),
+        (axes[1], "stored", "bytes of the weight"),
+    ):
+        axis.bar(places, [getattr(layer.before, name) for layer in found], color=BEFORE, label="original")
+        after = [getattr(layer.after, name) if layer.after else 0 for layer in found]
+        axis.bar(places, after, color=AFTER, label="compressed", width=0.5)
+        axis.set_xlabel("layer, in the order of the graph")
+        axis.set_ylabel(label)
+    axes[0].legend(fontsize=8, frameon=False)
+    return figure
+
+
+def histograms(found: Sequence[Layer], most: int = 6) -> "Figure":
+    """The values of the largest weights before and after."""
+    chosen = sorted((x for x in found if x.after), key=lambda layer: -layer.before.values.size)[:most]
+    figure, axes = canvas(10, 2.3 * -(-len(chosen) // 3), columns=3, rows=max(1, -(-len(chosen) // 3)))
+    for axis in axes[len(chosen) :]:
+        axis.axis("off")
+    for axis, layer in zip(axes, chosen, strict=False):
+        pair = [layer.before.values.ravel(), layer.after.values.ravel() if layer.after else np.zeros(0)]
+        low, high = float(pair[0].min()), float(pair[0].max())
+        bins = np.linspace(low, high + 1e-12, 65).tolist()
+        axis.hist(pair[0], bins, color=BEFORE, label="original")
+        axis.hist(pair[1], bins, histtype="step", color=AFTER, label="compressed")
+        axis.set_yscale("log")
+        axis.set_title(layer.name[-40:], fontsize=7)
+        axis.tick_params(labelsize=7)
+    if chosen:
+        axes[0].legend(fontsize=7, frameon=False)
+    return figure
