@@ -18,10 +18,13 @@ from edge_runtime.emulator.machine import run
 from edge_runtime.emulator.needs import NEEDS, install_line, missing
 from edge_runtime.engines.onnx import saturates
 from edge_runtime.files import cache_dir
+from edge_runtime.web.cli import PHONE, phone, phone_arguments
 
 
 def _emulate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", help="which device: a name from `littoral targets`, or a .toml file")
+    parser.add_argument(
+        "target", help=f"which device: a name from `littoral targets`, a .toml file, or {PHONE}"
+    )
     parser.add_argument(
         "args", nargs="+", metavar="-- ARGS", help="a command of the device side: run, bench, targets ..."
     )
@@ -32,6 +35,11 @@ def _emulate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _emulate(args: argparse.Namespace) -> None:
+    if args.target == PHONE:
+        parser = argparse.ArgumentParser(prog=f"littoral emulate {PHONE} --")
+        phone_arguments(parser)
+        phone(parser.parse_args([*args.args, *(["--json"] if args.json else [])]))
+        return
     done = run(args.target, args.args, count=args.count)
     if args.json:
         counts = [count.to_json() for count in done.counts]

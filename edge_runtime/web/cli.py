@@ -44,6 +44,10 @@ EXPORT = Command(
 )
 
 
+PHONE = "phone-browser"
+"""The name under which `littoral emulate` knows the phone."""
+
+
 def phone_arguments(parser: argparse.ArgumentParser) -> None:
     """What follows ``littoral emulate phone-browser --``."""
     parser.add_argument("bundle", help="a bundle, file or folder")
