@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_runtime.engines import plugins
-from edge_runtime.errors import TargetError, hint
+from edge_runtime.errors import BackendError, TargetError, hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +128,19 @@ def candidate(entry: Mapping[str, Any], where: str) -> Candidate:
     kept = {attribute: getattr(base, attribute) for attribute in Candidate.__slots__}
     options = {**base.options, **given.pop("options", {})}  # type: ignore[dict-item]
     return Candidate(**(kept | given | {"options": options}))
+
+
+def device_of(candidate: Candidate) -> Any:
+    """The device of a plug-in: real hardware of the kind asked for if there is any, else what it simulates with.
+
+    Raises:
+        BackendError: the plug-in is missing or offers none.
+    """
+    try:
+        found = plugins.devices(candidate.provider, candidate.located())
+    except BackendError as error:
+        raise BackendError(f"{error}; {candidate.install}" if candidate.install else str(error)) from error
+    if not found:
+        raise BackendError("its library was loaded but offers no device here")
+    real = [device for device in found if device.device.type.name == candidate.device]
+    return (real or found)[0]

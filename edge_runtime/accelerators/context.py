@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge_runtime.accelerators.candidates import Candidate
+from edge_runtime.accelerators.candidates import Candidate, device_of
 from edge_runtime.engines import plugins
 from edge_runtime.errors import BackendError
 from edge_runtime.files import atomic, cache_dir, write_text
@@ -38,8 +38,6 @@ def compile_context(
     Raises:
         BackendError: the plug-in is missing or cannot compile it.
     """
-    from edge_runtime.accelerators.select import device_of
-
     path = place(home, model, candidate)
     found = device_of(candidate)
     with atomic(path) as partial:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.accelerators import context
-from edge_runtime.accelerators.candidates import CPU, Candidate
+from edge_runtime.accelerators.candidates import CPU, Candidate, device_of
 from edge_runtime.accelerators.selftest import SelfTest
 from edge_runtime.engines import plugins
 from edge_runtime.errors import BackendError
@@ -140,22 +140,6 @@ def _open(
             raise BackendError("the compiled graph runs nothing on the accelerator")
     similarity = test.check(run(session, test.inputs), min_similarity)
     return session, dict(nodes), share, similarity, simulated
-
-
-def device_of(candidate: Candidate) -> Any:
-    """The device of a plug-in: real hardware of the kind asked for if there is any, else what it simulates with.
-
-    Raises:
-        BackendError: the plug-in is missing or offers none.
-    """
-    try:
-        found = plugins.devices(candidate.provider, candidate.located())
-    except BackendError as error:
-        raise BackendError(f"{error}; {candidate.install}" if candidate.install else str(error)) from error
-    if not found:
-        raise BackendError("its library was loaded but offers no device here")
-    real = [device for device in found if device.device.type.name == candidate.device]
-    return (real or found)[0]
 
 
 def run(session: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:

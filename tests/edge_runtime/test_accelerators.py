@@ -1,7 +1,9 @@
 """Accelerators: every way to fail ends on the CPU with a reason; Qualcomm's NPU compiles, and runs in its simulator."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,7 +146,10 @@ def test_a_backend_that_runs_nothing_or_gives_noise_is_refused(graph, tmp_path, 
         graph = open({str(tmp_path / "m.onnx")!r}, "rb").read()
         print(select.open_best(graph, [candidates.candidate(entry, "here")], test))"""
     # In a process of its own: the plug-in keeps the first backend that it loads.
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    # It also writes down what it recorded, into the working folder.
+    path = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=path)
     said = done.stdout.splitlines()[-1]
     assert said.startswith("cpu: ")
     assert "not Qualcomm HTP: runs 0 of" in said or "self-test" in said
