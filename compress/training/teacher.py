@@ -7,7 +7,6 @@ Logits are compared as Hinton et al., "Distilling the Knowledge in a Neural Netw
 Romero et al., "FitNets", ICLR 2015, by their squared difference, here in units of the teacher's mean square.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,7 +19,7 @@ from converter.autodiff import Graph, Value, infer_shapes
 from converter.autodiff.canonical import lift_constants, modern
 from converter.autodiff.losses import LABELS, Given, Written
 from converter.model import copy, producers, prune_unused, to_bytes
-from edge_runtime.errors import ModelError
+from edge_runtime.errors import ModelError, hint
 from edge_runtime.session import Session
 from edge_runtime.tensors import Array
 
@@ -71,9 +70,8 @@ def compared(
     for number, (mine, other) in enumerate([*outputs, *chosen]):
         for name, known, whose in ((mine, shapes, "student"), (other, theirs, "teacher")):
             if name not in known:
-                near = "".join(f"; did you mean '{n}'?" for n in difflib.get_close_matches(name, known, n=1))
                 raise ModelError(
-                    f"features: the {whose} has no value '{name}' of a fixed length a sample{near}"
+                    f"features: the {whose} has no value '{name}' of a fixed length a sample{hint(name, known)}"
                 )
         if shapes[mine] != theirs[other]:
             raise ModelError(

@@ -4,7 +4,6 @@ The learning rate is an input of the graph, so schedules stay outside. Every equ
 paper named; ``m`` and ``v`` begin as zeros.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
@@ -14,7 +13,7 @@ from onnx import TensorProto
 
 from converter.autodiff.averages import split
 from converter.autodiff.graph import Graph, Value
-from edge_runtime.errors import ModelError
+from edge_runtime.errors import ModelError, hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,9 +257,8 @@ def optimizer_named(optimizer: str | Optimizer, momentum: float = 0.0) -> Optimi
     if not isinstance(optimizer, str):
         return optimizer
     if optimizer not in OPTIMIZERS:
-        near = difflib.get_close_matches(optimizer, OPTIMIZERS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ModelError(f"no optimiser '{optimizer}'; {hint}there are {', '.join(sorted(OPTIMIZERS))}")
+        known = ", ".join(sorted(OPTIMIZERS))
+        raise ModelError(f"no optimiser '{optimizer}'{hint(optimizer, OPTIMIZERS)}; there are {known}")
     if momentum and optimizer in ("sgd", "nesterov"):
         return Sgd(momentum, nesterov=optimizer == "nesterov")
     return RmsProp(momentum=momentum) if momentum and optimizer == "rmsprop" else OPTIMIZERS[optimizer]()

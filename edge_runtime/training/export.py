@@ -50,8 +50,13 @@ def absorb(bundle: Bundle, parameters: Mapping[str, Array]) -> Bundle:
         parameters: some or all of them, by name; not to be changed any more.
 
     Raises:
-        BundleError: the bundle is not complete. Reading of it raises it where weights.json does not fit.
+        BundleError: the bundle is encrypted, or not complete. Reading of it raises it where weights.json does not fit.
     """
+    if any(name.endswith(sealing.SUFFIX) for name in bundle.manifest.files):
+        raise BundleError(
+            f"{bundle.path}: is encrypted, and what was trained would be written in the clear; train the bundle that "
+            "it was made of, and encrypt the result with 'littoral seal'"
+        )
     names = [plain(name) for name in bundle.manifest.files]  # what came coded leaves plain
     files: dict[str, Callable[[], bytes]] = {name: partial(bundle.read, name) for name in names}
     files["infer.onnx"] = partial(_patched, bundle, "infer.onnx", "weights.json", parameters)

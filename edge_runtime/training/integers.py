@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_runtime.engines.onnx import HEADROOM
 from edge_runtime.tensors import Array
 
 _SMALLEST = float(np.finfo(np.float32).tiny) * 256  # scale of a channel that is all zeros
@@ -39,6 +40,7 @@ def write_weight(
     if np.array_equal(weight, old_weight):
         scale, integers = _taken(graph, place, weight)
     else:
+        withdraw_headroom(graph)
         scale, integers = symmetric(weight, place["axis"], place["limit"])
     changes = [
         _wide(place, s, weight) * k - w
@@ -61,6 +63,16 @@ def write_weight(
         most = np.iinfo(np.int32).max
         put(graph, bias["integers"], np.clip(np.rint(new / step), -most, most).astype(np.int32))
         put(graph, bias["scale"], step)
+
+
+def withdraw_headroom(graph: bytearray) -> None:
+    """Take back a graph's promise that pairs of its weights fit 16 bits: new weights were not bounded so.
+
+    Where it matters, sessions then take the slower kernels, which are exact for any weights.
+    """
+    where = graph.rfind(HEADROOM.encode())
+    if where >= 0:
+        graph[where : where + len(HEADROOM)] = HEADROOM.upper().encode()
 
 
 def _carried(

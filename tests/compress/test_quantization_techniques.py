@@ -402,3 +402,13 @@ def test_mobilenetv2_agrees_with_its_float_model():
     found = compare(reference, Session(to_bytes(result)).run_batches(crops, 4)[0])
     assert found.agreement >= 0.93
     assert found.sqnr_db > 20
+
+
+def test_new_weights_take_the_promise_of_headroom_back():
+    from edge_runtime.training.integers import withdraw_headroom
+
+    graph = bytearray(quantize(optimize(cnn()), X, Quantize(headroom="always")).SerializeToString())
+    assert HEADROOM.encode() in graph
+    withdraw_headroom(graph)
+    assert HEADROOM.encode() not in graph
+    assert Session(bytes(graph)).run_batches(X[:2])[0].shape == (2, 4)

@@ -118,7 +118,7 @@ def test_lamb_takes_weights_that_are_zero(tmp_path: Path) -> None:
 
 
 def test_what_there_is_and_is_not() -> None:
-    with pytest.raises(ModelError, match="no optimiser 'adm'; did you mean adam"):
+    with pytest.raises(ModelError, match="no optimiser 'adm' \\(did you mean 'adam'"):
         differentiate(linear(), optimizer="adm")
     with pytest.raises(ModelError, match="needs a momentum"):
         optimizers.Sgd(nesterov=True)

@@ -100,3 +100,10 @@ def test_the_command_seals_for_a_device(bundle, tmp_path, monkeypatch, capsys):
     assert main(["run", "s.bundle", "--input", "d.npz"]) == 0
     monkeypatch.setenv(sealing.KEY_VARIABLE, "fleet.key")
     assert main(["run", "s.bundle", "--input", "d.npz"]) == 2
+
+
+def test_what_an_encrypted_bundle_learnt_is_not_written_in_the_clear(bundle, tmp_path):
+    from edge_runtime.training.export import absorb
+
+    with pytest.raises(BundleError, match="would be written in the clear"):
+        absorb(bundle.sealed(tmp_path / "s.bundle", KEY), {})
