@@ -14,7 +14,7 @@ from converter.convert import convert
 from edge_runtime import console, data
 from edge_runtime.command import Command
 from edge_runtime.errors import InputError
-from edge_runtime.files import existing
+from edge_runtime.files import existing, write_text
 from edge_runtime.target import Target
 
 
@@ -106,6 +106,8 @@ def _run(args: argparse.Namespace) -> None:
         work=args.work,
         measure=args.measure,
     )
+    if budget:
+        write_text(out.with_suffix(".toml"), result.chosen.recipe.to_toml())
     page = report.write(result, args.report or out.parent / "report.html")
     if args.json:
         print(json.dumps(result.to_json() | {"report": str(page)}))

@@ -7,6 +7,7 @@
     per_channel = true
 """
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -81,6 +82,14 @@ class Recipe:
             for step in self.steps
         )
 
+    def to_toml(self) -> str:
+        """The form in which a file holds it, which `load` reads."""
+        tables = [
+            "\n".join(["[[step]]", *(f"{key} = {_toml(value)}" for key, value in step.items())])
+            for step in self.to_json()
+        ]
+        return "\n\n".join(tables) + "\n"
+
     @classmethod
     def from_json(cls, steps: Sequence[Mapping[str, Any]], where: str) -> "Recipe":
         """Read the form that `to_json` gives.
@@ -107,6 +116,13 @@ class Recipe:
         if not isinstance(steps, list) or set(table) != {"step"}:
             raise ModelError(f"{file}: a recipe is a list of [[step]] tables, each with a name")
         return cls.from_json(steps, str(file))
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML writes it, which for text, numbers, truth and lists is as JSON does."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value)
 
 
 def _step(table: dict[str, Any], where: str) -> Step:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.budget import Budget
+from compress.recipe import Recipe
 from compress.search import space
 from compress.search.options import SearchOptions
 from compress.search.price import pricing
@@ -67,11 +68,13 @@ def test_the_held_out_part_is_disjoint_and_complete():
     assert len(held_out(Samples(DATA.x[:1]))[1]) == 1
 
 
-def test_every_candidate_can_be_written_down():
+def test_every_candidate_can_be_written_down(tmp_path):
     for choice in space.candidates():
         for epochs in (0, 2):
             recipe = space.recipe(choice, epochs)
             assert type(recipe).from_json(json.loads(json.dumps(recipe.to_json())), "here") == recipe
+            (tmp_path / "r.toml").write_text(recipe.to_toml())
+            assert type(recipe).load(tmp_path / "r.toml") == recipe
 
 
 def test_refinement_halves_the_way_to_both_neighbours():
@@ -160,6 +163,7 @@ def test_the_command_searches_and_reports(tmp_path, monkeypatch, capsys):
     assert figures["trials"]
     assert Bundle.open("b.bundle").manifest.recipe == tuple(figures["recipe"])
     assert "What was tried" in (tmp_path / "report.html").read_text()
+    assert Recipe.load("b.toml").to_json() == tuple(figures["recipe"])
     (tmp_path / "report.html").unlink()
     assert main([*command, "--max-size-mb", "0.0001", "-o", "c.bundle"]) == 2
     assert "no candidate meets the budget" in capsys.readouterr().err
