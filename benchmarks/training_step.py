@@ -53,7 +53,8 @@ class Setting:
 
 SETTINGS = {
     "cnn": Setting(networks.cnn, 32, 4, 0.80, 100),
-    "mobilenetv2": Setting(networks.mobilenetv2, 16, 4, 0.75, 25),
+    # With 4 on the device its 52 small updates weigh: 3.64 forward passes; with 16 it is 3.16.
+    "mobilenetv2": Setting(networks.mobilenetv2, 16, 8, 0.75, 25),
     "mlp": Setting(networks.mlp, 64, 64, 0.85, 300),
     "transformer": Setting(networks.transformer, 16, 4, 0.90, 100),
     "resnet18": Setting(networks.resnet18, 16, 4, 1.0, 15),
