@@ -19,6 +19,10 @@ _TOLERANCE = 0.005
 _SETTLING = 20_000  # instructions: Python specialises its own bytecode during the first calls
 
 
+class CountError(EmulatorError):
+    """The counts of a session's groups are not in proportion to their inferences."""
+
+
 @dataclass(frozen=True, slots=True)
 class Count:
     """Guest instructions per inference, exact; and how many of them were of each class.
@@ -86,7 +90,7 @@ def _session(marks: list[int], lines: list[dict[str, int]]) -> Count:
     ]
     totals = [group["instructions"] for group in each]
     if max(totals) - min(totals) > _TOLERANCE * max(totals) + _SETTLING or min(totals) <= 0:
-        raise EmulatorError(
+        raise CountError(
             f"session {session}: {totals[0]:,}, {totals[1]:,} and {totals[2]:,} instructions per inference, in groups "
             "of 1, 2 and 4, do not agree: more than the inference ran between the marks; give --threads 1"
         )
