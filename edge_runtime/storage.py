@@ -58,6 +58,8 @@ def restore(stored: bytes) -> bytes:
         for _ in range(count):
             kind, itemsize, values, length = _SEGMENT.unpack_from(stored, place)
             place += _SEGMENT.size
+            if kind not in (_DEFLATED, _CODED) or (kind == _DEFLATED and (itemsize, values) != (1, 0)):
+                raise ValueError(f"a segment begins with {kind}, {itemsize}, {values}")
             if len(body := stored[place : place + length]) != length:
                 raise ValueError("a segment ends early")
             parts.append(zlib.decompress(body) if kind == _DEFLATED else _looked_up(body, itemsize, values))
