@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, shape_inference
 
+from compress import fidelity
 from compress.report.page import AFTER, BEFORE, canvas
 from compress.training.retrain import with_weights
 from converter.model import WEIGHTED, constants, copy, output_axis, producers, prune_unused, to_bytes
@@ -83,10 +84,8 @@ def layers(source: onnx.ModelProto, model: onnx.ModelProto, x: Array | None = No
 
 
 def sqnr(reference: Array, other: Array) -> float:
-    """Signal to noise of `other`, in dB; at most 150."""
-    signal = float(np.square(reference, dtype=np.float64).sum())
-    noise = float(np.square(reference.astype(np.float64) - other).sum())
-    return float(min(150.0, 10 * np.log10(max(signal, 1e-30) / max(noise, 1e-30))))
+    """Signal to noise of `other`, in dB; at most 150, so that a picture of it can be read."""
+    return min(150.0, fidelity.sqnr(reference, other))
 
 
 def _match(name: str, names: dict[str, Weight]) -> str:
