@@ -4,13 +4,13 @@ Only standard ONNX operators are used. The graph describes itself to the device'
 under "littoral.training"::
 
     {"data": ["x"], "labels": "labels", "extra": [], "loss": "loss", "kind": "cross_entropy", "classes": 10,
-     "learning_rate": "lr", "parameters": {"fc.weight": "fc.weight.new", ...},
+     "learning_rate": "lr", "weights": ["fc.weight", ...], "parameters": {"fc.weight": "fc.weight.new", ...},
      "state": {"fc.weight.momentum": ...}, "in_place": ["fc.weight.momentum", ...]}
 
 `parameters` are the tensors of the inference model that a step replaces (weights, and the running statistics
 of batch normalisation), `state` is what the optimiser keeps; both map an input to its new value's output.
-`in_place` are those whose new value may be written over the old one: everything that reads the old one is
-finished by then.
+`weights` are those of them that have a gradient, `norms` those of what normalises. `in_place` are those whose new value
+may be written over the old one: everything that reads the old one is finished by then.
 
 In two parts, a step is a gradient graph, run for each micro-batch, and an update graph. Then "gradients" maps
 each weight to its gradient's output, "buffers" to the input that the gradient is added to, and "share" names
@@ -32,7 +32,7 @@ from converter.autodiff.canonical import canonical
 from converter.autodiff.losses import Loss, Written, loss_named
 from converter.autodiff.optimizers import Optimizer, State, Treatment, optimizer_named
 from converter.autodiff.order import domains, in_place, recomputed, weights_first, without_copies
-from converter.parameters import logits, start
+from converter.parameters import logits, norms, start
 from edge_runtime.errors import ModelError
 from edge_runtime.trainer import METADATA
 
@@ -247,6 +247,8 @@ class _Made:
             graph, opset_imports=opsets, ir_version=forward.ir_version, producer_name="littoral"
         )
         if self.roles:
+            self.roles["weights"] = list(self.weights)
+            self.roles["norms"] = norms(forward, {*self.weights, *self.roles.get("parameters", ())})
             self.roles["in_place"] = in_place(nodes, self._replaced())
             helper.set_model_props(made, {METADATA: json.dumps(self.roles)})
         onnx.checker.check_model(made)
@@ -333,7 +335,6 @@ def _give(made: _Made, value: Value, *, accumulate: bool) -> None:
     made.roles["loss"] = made.output("loss", value)
     for name in made.weights:
         made.input(name, g.shapes[name])
-    made.roles["weights"] = list(made.weights)
     made.roles["gradients"] = {
         name: made.output(f"d/{name}", gradients[name], g.shapes[name]) for name in made.weights
     }

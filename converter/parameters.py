@@ -58,3 +58,9 @@ def logits(forward: onnx.ModelProto, loss: Loss) -> str:
         if loss.absorbs and name in node.output and node.op_type == loss.absorbs:
             return str(node.input[0])
     return name
+
+
+def norms(model: onnx.ModelProto, parameters: Collection[str]) -> list[str]:
+    """Those of the parameters that belong to what normalises: scale, shift, running statistics."""
+    nodes = [node for node in model.graph.node if node.op_type.endswith("Normalization")]
+    return [name for node in nodes for name in node.input[1:] if name in parameters]

@@ -66,6 +66,21 @@ class Trainer:
         bank = self._stepper.bank
         return {name: bank[name].copy() for name in self._stepper.parameters}
 
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The names of the parameters that have a gradient: all but running statistics."""
+        return self._roles.weights or tuple(self._stepper.parameters)
+
+    @property
+    def norms(self) -> tuple[str, ...]:
+        """The names of the parameters of what normalises: scale, shift and running statistics."""
+        return self._roles.norms
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the optimiser keeps something between steps, as momentum does."""
+        return bool(self._stepper.state)
+
     def release(self) -> dict[str, Array]:
         """The parameters themselves, not copies of them: for when the trainer is not used any more."""
         return {name: self._stepper.bank[name] for name in self._stepper.parameters}

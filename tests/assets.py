@@ -142,6 +142,14 @@ ASSETS = {
         "BSD-3-Clause package; MNIST itself CC BY-SA 3.0",
         "5,000 MNIST digits, 500 a class: 784 pixels, then the label",
     ),
+    "watch": Asset(
+        "seglearn",
+        "1.2.5",
+        ("data/watch_dataset.npy",),
+        "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537",
+        "BSD-3-Clause package; the data are the authors' own, arXiv 1802.01489",
+        "140 recordings of a smartwatch: 7 exercises by 10 people with either arm, 6 axes at 50 Hz",
+    ),
     "fashion-mnist": Asset(
         "dataset-fashion-mnist",
         "0.0~git20200523.55506a9-1",

@@ -41,6 +41,7 @@ class Roles:
     evaluation_batch: int = 256
     planned_bytes: int = 0
     weights: tuple[str, ...] = ()
+    norms: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     state: Mapping[str, str] = field(default_factory=dict)
     gradients: Mapping[str, str] = field(default_factory=dict)
@@ -58,7 +59,12 @@ class Roles:
         try:
             table = json.loads(metadata[METADATA])
             table["data"] = table["data"][0] if table.get("data") else ""
-            for name, kind in (("extra", tuple), ("weights", tuple), ("in_place", frozenset)):
+            for name, kind in (
+                ("extra", tuple),
+                ("weights", tuple),
+                ("norms", tuple),
+                ("in_place", frozenset),
+            ):
                 table[name] = kind(table.get(name, ()))
             return cls(**table)
         except (KeyError, IndexError, TypeError, ValueError) as error:
