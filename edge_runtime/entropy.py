@@ -27,8 +27,12 @@ _WORD = np.uint64(16)
 Symbols = NDArray[np.integer]
 
 
-def encode(symbols: Symbols) -> bytes:
+def encode(symbols: Symbols, run: int = 2048) -> bytes:
     """Code non-negative integers below 16,384, of any shape; the shape is not kept.
+
+    Args:
+        symbols: what is coded.
+        run: symbols a lane at least. Each lane costs four bytes, and the fewer there are, the longer it takes.
 
     Raises:
         ValueError: a symbol is negative or too large.
@@ -38,21 +42,27 @@ def encode(symbols: Symbols) -> bytes:
         return _HEADER.pack(0, 0, 0)
     if flat.min() < 0 or flat.max() >= _TOTAL:
         raise ValueError(f"symbols run from {flat.min()} to {flat.max()}; 0 to {_TOTAL - 1} can be coded")
-    lanes = int(np.clip(flat.size // 2048, 1, 1024))  # a state takes four bytes
+    lanes = int(np.clip(flat.size // run, 1, 1024))  # a state takes four bytes
     frequencies = _frequencies(np.bincount(flat))
     states, words = _write(flat, lanes, frequencies)
     head = _HEADER.pack(flat.size, lanes, len(frequencies))
     return head + frequencies.astype("<u2").tobytes() + states.astype("<u4").tobytes() + words.tobytes()
 
 
-def decode(content: bytes) -> NDArray[np.int64]:
+def decode(content: bytes, expected: int | None = None) -> NDArray[np.int64]:
     """The symbols that `encode` was given, flat.
 
+    Args:
+        content: what `encode` gave.
+        expected: how many symbols there have to be; None takes any number.
+
     Raises:
-        TransferError: the content is cut short or damaged.
+        TransferError: the content is cut short or damaged, or holds another number of symbols.
     """
     try:
         count, lanes, alphabet = _HEADER.unpack_from(content)
+        if expected not in (None, count):
+            raise ValueError(f"it holds {count} symbols, expected {expected}")
         if not count:
             return np.zeros(0, np.int64)
         frequencies = np.frombuffer(content, "<u2", alphabet, _HEADER.size).astype(np.uint64)
