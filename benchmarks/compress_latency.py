@@ -100,7 +100,8 @@ def _imagenet(example: ModuleType) -> Workload:
                 model, samples, out, target=target, min_agreement=0.0, emulate=False, rounds=1
             ).model
 
-    return Workload(model, samples.x[:60], example.crops(CROPS, 1), compressed, 0.95)
+    own = getattr(example, "compressed", compressed)  # an example may know steps that need training
+    return Workload(model, samples.x[:60], example.crops(CROPS, 1), own, 0.95)
 
 
 def _here(name: str, where: str, workload: Workload, folder: Path) -> Iterator[Case]:

@@ -4,6 +4,7 @@ from compress.budget import Budget
 from compress.compress import Compressed, apply, compress
 from compress.factorization.factorize import Factorize, factorize
 from compress.fidelity import Fidelity
+from compress.pruning.perforate import Perforate
 from compress.pruning.prune import Prune, prune
 from compress.pruning.sparsify import Sparsify, sparsify
 from compress.quantization.cluster import Cluster, cluster
@@ -11,6 +12,7 @@ from compress.quantization.dynamic import Dynamic, quantize_dynamic
 from compress.quantization.equalize import Equalize, equalize
 from compress.quantization.half import Half, halve
 from compress.quantization.quantize import Quantize, quantize
+from compress.quantization.rounding import Rounding, learn_rounding
 from compress.quantization.sensitivity import MixedPrecision, mix_precision
 from compress.quantization.split import SplitOutliers, split_outliers
 from compress.quantization.weight_only import WeightOnly, quantize_weights
@@ -32,11 +34,13 @@ __all__ = [
     "Half",
     "MixedPrecision",
     "Optimize",
+    "Perforate",
     "Prune",
     "QuantizationAware",
     "Quantize",
     "Recipe",
     "Retrain",
+    "Rounding",
     "Sparsify",
     "SplitOutliers",
     "Step",
@@ -49,6 +53,7 @@ __all__ = [
     "equalize",
     "factorize",
     "halve",
+    "learn_rounding",
     "mix_precision",
     "prune",
     "quantize",

@@ -2,28 +2,28 @@
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
 
-from compress import fidelity
+from compress import engines, fidelity
 from compress.budget import Budget
+from compress.engines import Checked, Form, Preferred
 from compress.recipe import Recipe
 from compress.samples import usable
 from compress.search.choose import Chosen, choose
 from compress.search.options import SearchOptions
 from compress.step import Work
-from compress.storage import stored
-from compress.suited import suited
-from converter.inputs import with_lengths
-from converter.model import Model, load, save, to_bytes
-from edge_runtime import data, emulator, profile
+from compress.storage import lowered_size, stored, stored_lowered, stored_size
+from compress.suited import finer, suited
+from converter.model import Model, load, to_bytes
+from edge_runtime import data
 from edge_runtime.accelerators import selftest
-from edge_runtime.bundle import Bundle, Manifest, Preprocess, pack
+from edge_runtime.bundle import Bundle, Manifest, pack
 from edge_runtime.console import say
+from edge_runtime.declared import Input, Postprocess
 from edge_runtime.errors import ModelError
 from edge_runtime.profile import Latency
 from edge_runtime.session import Session
@@ -44,7 +44,8 @@ class Measured:
 class Compressed:
     """What `compress` made: the bundle, the two models, what each costs, and how far apart their outputs are.
 
-    `chosen` has the recipe, the samples that were compared and, where it was searched for, the candidates.
+    `chosen` has the recipe, the samples that were compared and, where it was searched for, the candidates; `preferred`
+    is the engine that runs it, on which `after`, `fidelity` and `outputs` are.
     """
 
     bundle: Bundle
@@ -55,6 +56,7 @@ class Compressed:
     fidelity: fidelity.Fidelity
     outputs: tuple[Array, Array]
     chosen: Chosen
+    preferred: Preferred
     budget: Budget | None = None
 
     def to_json(self) -> dict[str, object]:
@@ -63,6 +65,7 @@ class Compressed:
         return {
             "bundle": str(self.bundle.path),
             "target": self.bundle.manifest.target,
+            **self.preferred.to_json(),
             "original": _cost(self.before),
             "compressed": _cost(self.after),
             **{name: getattr(self.fidelity, name) for name in self.fidelity.__slots__},
@@ -87,8 +90,9 @@ def compress(
     target: Target | str = "rpi4",
     recipe: Recipe | None = None,
     test: data.Samples | None = None,
-    preprocess: Preprocess | None = None,
+    preprocess: Input | None = None,
     labels: Sequence[str] = (),
+    postprocess: Postprocess | None = None,
     min_agreement: float = 0.8,
     coded: bool = False,
     emulate: bool = True,
@@ -97,6 +101,7 @@ def compress(
     epochs: int = 9,
     work: str | os.PathLike[str] | None = None,
     measure: str = "auto",
+    engine: str = "auto",
 ) -> Compressed:
     """Compress a float ONNX model for a target, by a recipe or within a budget.
 
@@ -107,8 +112,9 @@ def compress(
         target: the device, or its name.
         recipe: the steps; None takes those that are `suited`, or with a budget those that a search finds.
         test: data to check the result on.
-        preprocess: how pictures become the model's input; goes into the manifest.
+        preprocess: how pictures or sounds become the model's input; goes into the manifest.
         labels: names of the classes; go into the manifest.
+        postprocess: what the outputs mean; goes into the manifest.
         min_agreement: smallest share of samples on which both models must agree.
         coded: store the weights entropy-coded, to be decoded when the bundle is opened.
         emulate: count guest instructions on the emulated target, where it can be emulated here.
@@ -117,6 +123,7 @@ def compress(
         epochs: of training, for the last candidates of a search.
         work: the folder of a search, which goes on from there if it was interrupted; None is one beside `out`.
         measure: how outputs are compared: see `compress.fidelity.compare`.
+        engine: "onnxruntime" or "litert", whose form is then packed beside `infer.onnx`; "auto" takes the better one.
 
     Returns:
         The bundle with everything that was measured.
@@ -125,18 +132,21 @@ def compress(
         InputError: the data does not fit the model.
         ModelError: the model is not valid, or the result agrees with it on too few samples; no bundle is written then.
         BudgetError: nothing meets the budget.
-        BackendError: the target is unknown.
+        BackendError: the target is unknown, or LiteRT was asked for and is not installed.
     """
-    source, how = load(model), SearchOptions(Path(work or f"{out}.search"), coded, emulate, epochs, measure)
-    original = Session(to_bytes(source))
+    source, original = _opened(model)
+    how = SearchOptions(Path(work or f"{out}.search"), coded, emulate, epochs, measure, engine)
     job = Work(usable(samples, original.inputs, "data"), Target.load(target), source)
-    chosen, coded = _chosen(
-        job, data.fit(test, original.inputs, "test data") if test else None, recipe, budget, how
-    )
-    result = _Result.of(
-        job, original, chosen, replace(how, coded=coded), 0 if chosen.found else min_agreement
-    )
-    return result.pack(out, preprocess, tuple(labels), rounds, budget)
+    tested = data.fit(test, original.inputs, "test data") if test else None
+    engines.wanted(job.target, engine, emulate=emulate)  # before all the work: there may be no such engine
+    chosen, coded = _chosen(job, tested, recipe, budget, how)
+    result = _Result.of(job, original, chosen, replace(how, coded=coded), min_agreement, budget)
+    return result.pack(out, preprocess, tuple(labels), postprocess, rounds)
+
+
+def _opened(model: Model) -> tuple[onnx.ModelProto, Session]:
+    source = load(model)
+    return source, Session(to_bytes(source))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,50 +154,102 @@ class _Result:
     """A model that was chosen and compared, and is still to be packed and measured."""
 
     work: Work
-    original: Session
     candidate: Session
     chosen: Chosen
     how: SearchOptions
     outputs: tuple[Array, Array]
     compared: fidelity.Fidelity
+    feed: Mapping[str, Array]
+    budget: Budget | None
 
     @classmethod
-    def of(cls, work: Work, original: Session, chosen: Chosen, how: SearchOptions, least: float) -> "_Result":
-        """Compare the chosen model with the original.
+    def of(
+        cls,
+        work: Work,
+        original: Session,
+        chosen: Chosen,
+        how: SearchOptions,
+        least: float,
+        budget: Budget | None,
+    ) -> "_Result":
+        """Compare the chosen model with the original, and make LiteRT's form of it if that may be the better one.
 
         Raises:
-            ModelError: they agree on a smaller share than `least`.
+            ModelError: they agree on a smaller share than `least`, unless a search chose it.
         """
-        candidate = Session(to_bytes(chosen.model))
-        outputs = _check(original, candidate, chosen.checked)
-        compared = fidelity.compare(*outputs, chosen.checked.y, how.measure)
-        _require(compared, least)
-        return cls(work, original, candidate, chosen, how, outputs, compared)
+        candidate, checked = Session(to_bytes(chosen.model)), chosen.checked
+        outputs = _check(original, candidate, checked)
+        compared = fidelity.compare(*outputs, checked.y, how.measure)
+        if chosen.trial is None:
+            if missed := _missed(compared, least):
+                raise ModelError(f"{missed}; calibrate on more typical data or change the recipe")
+            alike = Checked(checked, *outputs, how.measure, lambda found: _missed(found, least))
+            form, reason = _form(chosen.model, alike, work.target, how, budget)
+            chosen = replace(chosen, form=form, reason=reason)
+        feed = next(data.feeds(checked.x[:1], original.inputs))[0]
+        return cls(work, candidate, chosen, how, outputs, compared, feed, budget)
 
     def pack(
         self,
         out: str | os.PathLike[str],
-        preprocess: Preprocess | None,
+        preprocess: Input | None,
         labels: tuple[str, ...],
+        postprocess: Postprocess | None,
         rounds: int,
-        budget: Budget | None,
     ) -> Compressed:
-        """Write the bundle, and measure both models."""
+        """Measure the original, and the result on each engine that it has a form for, and write the bundle."""
         source, model, target = self.work.source, self.chosen.model, self.work.target
-        feed = next(data.feeds(self.chosen.checked.x[:1], self.original.inputs))[0]
-        counts: list[int | None] = [None, None]
-        if self.how.emulate:
-            counts = _instructions(target, [with_lengths(each, feed) for each in (source, model)])
+        preferred = engines.weigh(
+            *(target, (source, model), self.feed, self.chosen.form, self.chosen.reason),
+            engine=self.chosen.trial.engine if self.chosen.trial else self.how.engine,
+            emulate=self.how.emulate,
+            rounds=rounds,
+        )
+        say(f"{preferred.engine} runs it: {preferred.why}")
+        form = preferred.form
+        compared = form.fidelity if form else self.compared
         manifest = Manifest(
             *(Path(out).stem, target.name, self.candidate.inputs, self.candidate.outputs, preprocess, labels),
-            *(self.chosen.recipe.to_json(), _metrics(self.compared, to_bytes(source), counts)),
+            *(self.chosen.recipe.to_json(), _metrics(compared, to_bytes(source), preferred)),
+            postprocess=postprocess,
+            engine=preferred.engine,
         )
         files = stored(to_bytes(model), coded=self.how.coded) | _selftest(target, self.candidate)
+        if form:
+            files |= stored_lowered(form.content, coded=self.how.coded)
         bundle = pack(out, manifest, files)
-        costs = _measure([source, model], feed, bundle, counts, rounds)
+        size = bundle.path.stat().st_size if bundle.path.is_file() else bundle.size
+        before = _measured(len(to_bytes(source)), preferred, "original")
+        after = _measured(size, preferred, preferred.engine)
+        outputs = (self.outputs[0], form.outputs) if form else self.outputs
         return Compressed(
-            bundle, source, model, costs[0], costs[1], self.compared, self.outputs, self.chosen, budget
+            *(bundle, source, model, before, after, compared, outputs, self.chosen, preferred, self.budget)
         )
+
+
+def _measured(size: int, preferred: Preferred, name: str) -> Measured:
+    return Measured(size, preferred.latencies[name], preferred.instructions.get(name))
+
+
+def _form(
+    model: onnx.ModelProto, alike: Checked, target: Target, how: SearchOptions, budget: Budget | None
+) -> tuple[Form | None, str]:
+    """LiteRT's form of a result, or why it is left out.
+
+    Raises:
+        ModelError: it was asked for, and there is none.
+        BackendError: the same, for LiteRT is not installed.
+    """
+    if how.engine == "onnxruntime":
+        return None, "it is the engine that was asked for"
+    if not engines.wanted(target, how.engine, emulate=how.emulate):
+        return None, f"nothing is measured for {target.name} here, and its order of engines begins with it"
+    form, reason = engines.tried(model, alike, how.engine)
+    if form and budget and budget.max_size_mb is not None:
+        size = stored_size(to_bytes(model), coded=how.coded) + lowered_size(form.content, coded=how.coded)
+        if missed := budget.complaint({"size_mb": size / 1e6}):
+            return None, f"with LiteRT's form beside it, it has {missed}"
+    return form, reason
 
 
 def _chosen(
@@ -198,7 +260,10 @@ def _chosen(
         how = replace(how, coded=how.coded or budget.max_size_mb is not None)
         return choose(work, test, budget, how), how.coded
     steps, lossless = (recipe, False) if recipe else suited(work.source)
-    return Chosen(steps, apply(steps, work.source, work), None, test or work.samples), how.coded or lossless
+    model = apply(steps, work.source, work)
+    if recipe is None and not lossless:
+        steps, model = finer(model, work, how.measure) or (steps, model)
+    return Chosen(steps, model, None, test or work.samples), how.coded or lossless
 
 
 def _selftest(target: Target, session: Session) -> dict[str, bytes]:
@@ -208,35 +273,18 @@ def _selftest(target: Target, session: Session) -> dict[str, bytes]:
     )
 
 
-def _measure(
-    models: Sequence[onnx.ModelProto],
-    feed: Mapping[str, Array],
-    bundle: Bundle,
-    counts: Sequence[int | None],
-    rounds: int,
-) -> list[Measured]:
-    packed = bundle.path.stat().st_size if bundle.path.is_file() else bundle.size
-    columns = zip((len(to_bytes(models[0])), packed), _latencies(models, feed, rounds), counts, strict=True)
-    return [Measured(*each) for each in columns]
-
-
 def _check(original: Session, candidate: Session, samples: data.Samples) -> tuple[Array, Array]:
     say(f"check on {len(samples)} samples")
     return original.run_batches(samples.x)[0], candidate.run_batches(samples.x)[0]
 
 
-def _require(found: fidelity.Fidelity, min_agreement: float) -> None:
-    if found.agreement < min_agreement:
-        raise ModelError(
-            f"the compressed model agrees with the original on {found.agreement:.1%} of {found.n} samples, "
-            f"{min_agreement:.0%} is asked for; calibrate on more typical data or change the recipe"
-        )
-
-
-def _latencies(models: Sequence[onnx.ModelProto], feed: Mapping[str, Array], rounds: int) -> list[Latency]:
-    # One thread, as `littoral bench` does: comparable, and what is left on a device that has other work.
-    original, candidate = (Session(to_bytes(model), threads=1) for model in models)
-    return profile.interleaved([lambda: original.run(feed), lambda: candidate.run(feed)], rounds)
+def _missed(found: fidelity.Fidelity, min_agreement: float) -> str:
+    if found.agreement >= min_agreement:
+        return ""
+    return (
+        f"the compressed model agrees with the original on {found.agreement:.1%} of {found.n} samples, "
+        f"{min_agreement:.0%} is asked for"
+    )
 
 
 def apply(recipe: Recipe, model: onnx.ModelProto, work: Work) -> onnx.ModelProto:
@@ -250,23 +298,7 @@ def apply(recipe: Recipe, model: onnx.ModelProto, work: Work) -> onnx.ModelProto
     return model
 
 
-def _instructions(target: Target, models: Sequence[onnx.ModelProto]) -> list[int | None]:
-    if not target.emulator_cpu or not emulator.available():
-        say(f"instructions on {target.name} are not counted here; 'littoral doctor' says what is missing")
-        return [None] * len(models)
-    try:
-        for model in models:
-            Session(to_bytes(model))
-    except ModelError as error:
-        say(f"instructions are not counted: with the lengths of the data, {error}")
-        return [None] * len(models)
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [save(model, Path(folder) / f"{k}.onnx") for k, model in enumerate(models)]
-        say(f"count instructions on the emulated {target.name}")
-        return [count.instructions for count in emulator.count(target, paths)]
-
-
-def _metrics(found: fidelity.Fidelity, source: bytes, counts: Sequence[int | None]) -> dict[str, object]:
+def _metrics(found: fidelity.Fidelity, source: bytes, preferred: Preferred) -> dict[str, object]:
     """What is the same in every run: no latency, so that equal inputs make an equal bundle."""
     metrics: dict[str, object] = {
         "source": {"sha256": hashlib.sha256(source).hexdigest(), "bytes": len(source)},
@@ -278,6 +310,7 @@ def _metrics(found: fidelity.Fidelity, source: bytes, counts: Sequence[int | Non
     }
     if found.original_accuracy is not None and found.compressed_accuracy is not None:
         metrics["accuracy"] = {"original": found.original_accuracy, "compressed": found.compressed_accuracy}
-    if counts[0] is not None:
-        metrics["instructions"] = {"original": counts[0], "compressed": counts[1]}
+    if preferred.instructions:
+        counts = dict(preferred.instructions)
+        metrics["instructions"] = counts | {"compressed": counts[preferred.engine]}
     return metrics

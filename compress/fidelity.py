@@ -60,6 +60,13 @@ def compare(
     return Fidelity(agreement, sqnr(reference, candidate), len(reference), before, after, chosen, similarity)
 
 
+def dropped(found: Fidelity) -> float:
+    """Accuracy lost, where there are labels, else the share of answers that differ from the original's."""
+    if found.original_accuracy is not None and found.compressed_accuracy is not None:
+        return found.original_accuracy - found.compressed_accuracy
+    return 1 - found.agreement
+
+
 def _decided(reference: Array, candidate: Array) -> float:
     """Share of equal decisions; of a map, the Dice coefficient, for most of a map is usually neither's."""
     if reference[0].size == 1:

@@ -17,6 +17,7 @@ from typing import Any
 import onnx
 
 from compress.factorization.factorize import Factorize
+from compress.pruning.perforate import Perforate
 from compress.pruning.prune import Prune
 from compress.pruning.sparsify import Sparsify
 from compress.quantization.cluster import Cluster
@@ -24,6 +25,7 @@ from compress.quantization.dynamic import Dynamic
 from compress.quantization.equalize import Equalize
 from compress.quantization.half import Half
 from compress.quantization.quantize import Quantize
+from compress.quantization.rounding import Rounding
 from compress.quantization.sensitivity import MixedPrecision
 from compress.quantization.split import SplitOutliers
 from compress.quantization.weight_only import WeightOnly
@@ -51,6 +53,7 @@ class Optimize:
 STEPS: Mapping[str, type[Step]] = {
     "optimize": Optimize,
     "prune": Prune,
+    "perforate": Perforate,
     "sparsify": Sparsify,
     "cluster": Cluster,
     "factorize": Factorize,
@@ -59,6 +62,7 @@ STEPS: Mapping[str, type[Step]] = {
     "equalize": Equalize,
     "split_outliers": SplitOutliers,
     "quantize": Quantize,
+    "round": Rounding,
     "mixed_precision": MixedPrecision,
     "qat": QuantizationAware,
     "weight_only": WeightOnly,

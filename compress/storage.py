@@ -3,6 +3,7 @@
 import onnx
 from onnx import numpy_helper
 
+from converter.lowering.flatbuffer import buffers
 from converter.trainable import tensor_data
 from edge_runtime.storage import SUFFIX, code
 
@@ -22,3 +23,13 @@ def stored(graph: bytes, *, coded: bool) -> dict[str, bytes]:
 def stored_size(graph: bytes, *, coded: bool) -> int:
     """Bytes that a bundle takes to hold a serialised graph."""
     return sum(map(len, stored(graph, coded=coded).values()))
+
+
+def stored_lowered(content: bytes, *, coded: bool) -> dict[str, bytes]:
+    """The same of a .tflite file."""
+    return {f"infer.tflite{SUFFIX}": code(content, buffers(content))} if coded else {"infer.tflite": content}
+
+
+def lowered_size(content: bytes, *, coded: bool) -> int:
+    """Bytes that a bundle takes to hold a .tflite file."""
+    return sum(map(len, stored_lowered(content, coded=coded).values()))

@@ -5,9 +5,17 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 
+from compress.fidelity import compare
+from compress.quantization.sensitivity import MixedPrecision
 from compress.recipe import Optimize, Recipe
-from converter.model import WEIGHTED, constants
+from compress.step import Work
+from converter.model import WEIGHTED, constants, to_bytes
 from edge_runtime.console import say
+from edge_runtime.errors import ModelError
+from edge_runtime.session import Session
+
+_ENOUGH = 0.95
+"""Agreement of the quantised model below which its most sensitive layers stay in float, until it is reached."""
 
 
 def suited(model: onnx.ModelProto) -> tuple[Recipe, bool]:
@@ -28,6 +36,35 @@ def suited(model: onnx.ModelProto) -> tuple[Recipe, bool]:
     else:
         say("it has no Conv, Gemm or MatMul with constant weights to quantise: the weights are only coded")
     return Recipe((Optimize(),)), True
+
+
+def finer(model: onnx.ModelProto, work: Work, measure: str) -> tuple[Recipe, onnx.ModelProto] | None:
+    """What to do where the plain recipe's result answers too differently: keep the fewest layers in float.
+
+    Args:
+        model: what the plain recipe made.
+        work: its source, and the samples on which the answers are compared.
+        measure: how, see `compress.fidelity`.
+
+    Returns:
+        The recipe and its result; None where the plain one is good enough, or this cannot be done.
+    """
+    reference, outputs = (
+        Session(to_bytes(each)).run_batches(work.samples.x)[0] for each in (work.source, model)
+    )
+    found = compare(reference, outputs, measure=measure)
+    if found.agreement >= _ENOUGH:
+        return None
+    say(f"int8 agrees on {found.agreement:.1%}: keep the most sensitive layers in float")
+    recipe = Recipe((Optimize(), MixedPrecision(agreement=_ENOUGH, most=0.9, measure=measure)))
+    made = work.source
+    try:
+        for step in recipe.steps:
+            made = step(made, work)
+    except ModelError as error:
+        say(f"all stay in int8: {error}")
+        return None
+    return recipe, made
 
 
 def _inside(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

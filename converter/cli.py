@@ -14,7 +14,7 @@ from converter.optimize import OPSET
 from edge_runtime.bundle import Bundle
 from edge_runtime.command import Command
 from edge_runtime.console import megabytes, say
-from edge_runtime.data import parse_preprocess
+from edge_runtime.declared import labels_in, parse_input, parse_postprocess
 from edge_runtime.errors import InputError
 from edge_runtime.tensors import Array
 from edge_runtime.training.program import Roles
@@ -36,6 +36,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preprocess", help="with --train, for pictures: resize=256,crop=224,mean=127,std=128"
     )
+    parser.add_argument("--labels", help="with --train: a text file with the name of one class a line")
+    parser.add_argument("--postprocess", help="with --train, what the outputs mean: kind=classify,top=3")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
@@ -83,7 +85,9 @@ def _run(args: argparse.Namespace) -> None:
             clip_norm=args.clip_norm,
             max_memory=_memory(args.max_memory) if args.max_memory else 0,
             batch_size=args.batch,
-            preprocess=parse_preprocess(args.preprocess) if args.preprocess else None,
+            preprocess=parse_input(args.preprocess) if args.preprocess else None,
+            labels=labels_in(args.labels) if args.labels else (),
+            postprocess=parse_postprocess(args.postprocess) if args.postprocess else None,
         )
         size = bundle.size
         if args.max_memory:

@@ -17,7 +17,8 @@ from converter.differentiate import METADATA, evaluation_graph, loss_graph
 from converter.memory import fit_memory
 from converter.places import quantized_table, tensor_data, weights_table
 from converter.step import Step, StepArguments
-from edge_runtime.bundle import Bundle, Manifest, Preprocess, pack
+from edge_runtime.bundle import Bundle, Manifest, pack
+from edge_runtime.declared import Input, Postprocess
 from edge_runtime.errors import TargetError
 from edge_runtime.target import Target
 from edge_runtime.tensors import Array, TensorSpec
@@ -38,8 +39,9 @@ def pack_trainable(
     max_memory: int = 0,
     batch_size: int = 32,
     quantized: onnx.ModelProto | None = None,
-    preprocess: Preprocess | None = None,
+    preprocess: Input | None = None,
     labels: Sequence[str] = (),
+    postprocess: Postprocess | None = None,
     metrics: Mapping[str, Any] | None = None,
     **training: Unpack[StepArguments],
 ) -> Bundle:
@@ -60,6 +62,7 @@ def pack_trainable(
         quantized: what `compress.quantization.quantize` made of `model`: the form in which it runs and is exported.
         preprocess: how pictures become the input.
         labels: the classes' names.
+        postprocess: what the outputs mean.
         metrics: what was measured of the model.
         training: loss, optimizer, momentum, weight_decay, l1, clip_norm, clip_value, trainable, penalty: as for
             `differentiate`. The optimiser "none" packs the gradients alone.
@@ -80,11 +83,9 @@ def pack_trainable(
         _note(graph, micro_batch=micro_batch, **noted)
     inference = canonical(model)
     files = _files(step, graphs, inference, quantized)
-    inputs, outputs = (
-        tuple(map(_spec, values)) for values in (inference.graph.input, inference.graph.output)
-    )
-    known = dict(metrics or {})
-    return pack(path, Manifest(name, target, inputs, outputs, preprocess, tuple(labels), (), known), files)
+    ends = tuple(map(_spec, inference.graph.input)), tuple(map(_spec, inference.graph.output))
+    known: dict[str, Any] = {"metrics": dict(metrics or {}), "postprocess": postprocess}
+    return pack(path, Manifest(name, target, *ends, preprocess, tuple(labels), **known), files)
 
 
 def _is_x86(target: str) -> bool:

@@ -4,7 +4,7 @@ Every layer's cost is a constant times the lengths of the axes that its channels
 choice of channels without building the model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -17,7 +17,12 @@ from edge_runtime.errors import ModelError
 from edge_runtime.tensors import Array
 
 BUDGETS = ("macs", "parameters", "bytes", "instructions")
-_KINDS = ("conv", "depthwise", "product", "elements")
+PRICES: Mapping[str, tuple[float, ...]] = {"xnnpack-int8": (0.25, 0.69, 0.45, 3.9, 0.2, 1.5e6)}
+"""Instructions for a unit of each kind of work in `_KINDS`, and for what is always there.
+
+"xnnpack-int8" is LiteRT's int8 form on Arm without dot products (Cortex-A53, A72), counted layer by layer.
+"""
+_KINDS = ("conv", "depthwise", "product", "outputs", "elements")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +30,8 @@ class Term:
     """A part of the cost: `factor` times the number of channels that are left along each of `axes`.
 
     `kind` says of what: multiply-accumulates of a "conv", a "depthwise" convolution or a "product" of matrices;
-    "elements" that another operator writes; or those of a constant, "parameters" if it is of floats, else "constants",
-    of `width` bytes each.
+    "outputs" that a layer with weights writes, but for depthwise ones; "elements" that another operator writes; or
+    those of a constant, "parameters" if it is of floats, else "constants", of `width` bytes each.
     """
 
     kind: str
@@ -64,7 +69,7 @@ class Costs:
         alive[removed] = False
         match budget:
             case "macs":
-                return sum(t(alive) for t in self.terms if t.kind in _KINDS[:-1])
+                return sum(t(alive) for t in self.terms if t.kind in _KINDS[:3])
             case "parameters":
                 return sum(t(alive) for t in self.terms if t.kind == "parameters")
             case "bytes":
@@ -76,7 +81,7 @@ class Costs:
         raise ModelError(f"budget '{budget}' is unknown; expected one of {', '.join(BUDGETS)}")
 
     def work(self, removed: Labels) -> Array:
-        """How much work of each kind is left, and 1 for what is always there: float[5]."""
+        """How much work of each kind is left, and 1 for what is always there: float[6]."""
         alive = np.ones(self.labels, bool)
         alive[removed] = False
         found = dict.fromkeys(_KINDS, 0.0)
@@ -98,6 +103,8 @@ def _work(graph: onnx.GraphProto, channels: Channels) -> Iterator[Term]:
             deep = node.op_type == "Conv" and attribute(node, "group", 1) > 1
             kind = "depthwise" if deep else "conv" if "Conv" in node.op_type else "product"
             yield Term(kind, fixed * prod(rows), axes, name=name)
+            if not deep:
+                yield Term("outputs", *_tensor_axes(channels, y), name=name)
         elif node.op_type == "MatMul":
             fixed, axes = _tensor_axes(channels, y)
             inner, more = _tensor_axes(channels, node.input[0], -1)

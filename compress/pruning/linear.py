@@ -30,7 +30,7 @@ from edge_runtime.tensors import Array
 
 _BATCH = 4
 _NO_GEOMETRY: tuple[tuple[int, ...], ...] = ((), (), ())
-_ROWS = (2_000, 20_000)  # positions of a layer, at least and at most; between, four for each feature
+_ROWS = (20_000, 60_000)  # positions of a layer, at least and at most; between, four for each feature
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import onnx
 
 from compress.pruning.analyse import analyse
 from compress.pruning.channels import Channels, Labels
-from compress.pruning.cost import BUDGETS, Costs
+from compress.pruning.cost import BUDGETS, PRICES, Costs
 from compress.pruning.importance import CRITERIA, importance
 from compress.pruning.instructions import counted, fitted
 from compress.pruning.linear import Moments, linear_layers, moments
@@ -45,11 +45,13 @@ class Prune:
     """Parameters of the step: remove `amount` of the `budget`.
 
     The budget counts "macs" (multiply-accumulates), "parameters", "bytes" of the weights, or "instructions" of the
-    target. `importance` is one of "magnitude", "taylor", "movement" and "reconstruction"; all but the first need
-    samples. `allocation` "global" ranks the channels of all layers together; "sensitivity" measures on samples what
-    each layer bears. `reconstruct` refits, where there are samples, the weights that are left. `samples` is how many of
-    them are used. `rounds` prunes in as many steps, ranking anew in each. No layer loses more than `most` of its
-    channels, and what is left is a multiple of `multiple`, because kernels work on several channels at once.
+    target: the float model's, counted on the emulated device, or those of the form that `prices` names, one of
+    `compress.pruning.cost.PRICES`, calculated. `importance` is one of "magnitude", "taylor", "movement" and
+    "reconstruction"; all but the first need samples. `allocation` "global" ranks the channels of all layers together;
+    "sensitivity" measures on samples what each layer bears. `reconstruct` refits, where there are samples, the weights
+    that are left. `samples` is how many of them are used. `rounds` prunes in as many steps, ranking anew in each. No
+    layer loses more than `most` of its channels, and what is left is a multiple of `multiple`, because kernels work on
+    several channels at once.
     """
 
     amount: float = 0.3
@@ -61,6 +63,7 @@ class Prune:
     reconstruct: bool = True
     rounds: int = 1
     samples: int = 64
+    prices: str = ""
 
     def __call__(self, model: onnx.ModelProto, work: Work) -> onnx.ModelProto:
         """Apply the step."""
@@ -119,14 +122,17 @@ def _check(options: Prune, work: Work | None) -> None:
         raise ModelError(
             f"{options}: amount and most are shares between 0 and 1, multiple and rounds are at least 1"
         )
-    for what, accepted in (("budget", BUDGETS), ("importance", IMPORTANCES), ("allocation", ALLOCATIONS)):
+    for what, accepted in (
+        *(("budget", BUDGETS), ("importance", IMPORTANCES), ("allocation", ALLOCATIONS)),
+        ("prices", ("", *PRICES)),
+    ):
         if getattr(options, what) not in accepted:
             raise ModelError(
                 f"prune: {what} '{getattr(options, what)}' is unknown; expected one of {', '.join(accepted)}"
             )
     if _needs_samples(options) and (work is None or options.samples < 1):
         raise ModelError(f"prune: {_what(options)} needs samples; 'magnitude' with 'global' needs none")
-    if options.budget == "instructions" and work is None:
+    if options.budget == "instructions" and work is None and not options.prices:
         raise ModelError("prune: a budget in instructions needs a target")
 
 
@@ -177,7 +183,9 @@ class _Pruning:
             raise ModelError(f"prune: {_what(options)} needs a model with one input")
         made = cls(model, options, work, channels, units, Costs.of(model, channels), x)
         made._rank()
-        if options.budget == "instructions" and work is not None:
+        if options.prices:
+            made.costs = replace(made.costs, prices=np.array(PRICES[options.prices]))
+        elif options.budget == "instructions" and work is not None:
             made.costs = fitted(model, channels, made.order, made.costs, work.target)
         return made
 
@@ -218,7 +226,7 @@ class _Pruning:
         goal = (1 - self.options.amount) * whole
         choose = self._choice()
         removed = choose(goal)
-        if budget == "instructions" and self.work is not None:
+        if budget == "instructions" and self.work is not None and not self.options.prices:
             removed = self._exact(choose, removed, goal, self.work.target)
         left = self.costs(budget, removed) / whole
         short = 1 - left < self.options.amount - 5e-4

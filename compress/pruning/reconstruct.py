@@ -23,7 +23,9 @@ from converter.model import constants, copy, set_constant
 from edge_runtime.console import progress
 from edge_runtime.tensors import Array
 
-_RIDGE = 0.1  # λ as a share of the features' mean square: what hardly varies in a few samples stays as it was
+_RIDGE = (
+    0.01  # λ as a share of the features' mean square: what hardly varies in a few samples stays as it was
+)
 
 
 def reconstruct(

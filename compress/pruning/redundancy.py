@@ -18,7 +18,7 @@ from compress.pruning.linear import Linear, Moments
 from compress.pruning.units import Units
 from edge_runtime.tensors import Array
 
-_RIDGE = 0.1
+_RIDGE = 0.01
 _STEPS = 48  # times that a layer is ranked anew; what goes between two rankings goes at once
 
 

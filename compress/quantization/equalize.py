@@ -33,6 +33,7 @@ from converter.model import (
     to_bytes,
 )
 from edge_runtime.console import progress
+from edge_runtime.data import feeds
 from edge_runtime.errors import ModelError
 from edge_runtime.session import Session
 from edge_runtime.tensors import Array
@@ -69,8 +70,8 @@ def equalize(model: Model, samples: Array, options: Equalize | None = None) -> o
     """Scale the channels between layers so that their ranges become alike.
 
     Args:
-        model: float, optimised, one input; or its path; it is not changed.
-        samples: float32[n, ...], as the model takes them.
+        model: float, optimised; or its path; it is not changed.
+        samples: as the model takes them (records for several inputs).
         options: how far.
 
     Returns:
@@ -204,12 +205,8 @@ def _peaks(model: onnx.ModelProto, names: Sequence[str], samples: Array) -> Mapp
         )
         observed.graph.output.append(helper.make_tensor_value_info(parts[2], TensorProto.FLOAT, None))
     session = Session(to_bytes(observed))
-    (spec,) = session.inputs
-    size = spec.shape[0] if isinstance(spec.shape[0], int) else _BATCH
-    found = [
-        list(session.run({spec.name: samples[start : start + size]}).values())
-        for start in progress(range(0, len(samples) - size + 1, size), "observe channels")
-    ]
+    batches = list(feeds(samples, session.inputs, _BATCH))
+    found = [list(session.run(feed).values()) for feed, _ in progress(batches, "observe channels")]
     return {name: np.stack([each[k] for each in found]) for k, name in enumerate(names)}
 
 

@@ -13,7 +13,18 @@ from edge_runtime.tensors import Array
 ARITHMETIC = frozenset(
     {"Add", "Mul", "GlobalAveragePool", "AveragePool", "Concat", "Sigmoid", "LeakyRelu", "Softmax"}
 )
-SAME_SCALE = frozenset({"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"})
+"""Operators for which onnxruntime has kernels of integers."""
+SAME_SCALE = frozenset({"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Split"})
+"""Operators that hand integers on as they are."""
+POINTWISE = frozenset(
+    {"HardSwish", "HardSigmoid", "Gelu", "Tanh", "Mish", "Elu", "Selu", "Celu", "Softplus", "Relu", "Clip"}
+)
+"""Operators without such a kernel: calculated in float, and so is what follows, up to a reader of integers.
+
+A layer quantises what it reads in any case; so does an operator of `ARITHMETIC` that has other integers to read, such
+as the Mul of squeeze-and-excitation, which scales a map in integers by a HardSigmoid. Quantising all that follows as
+well was measured on an OCR detector (`rpi4`): 149 M instructions, and 143 M like this.
+"""
 
 
 @dataclass(slots=True)
@@ -55,8 +66,13 @@ def plan(graph: onnx.GraphProto, keep: Collection[str] = ()) -> Plan:
     known, readers = constants(graph), consumers(graph)
     outputs = {value.name for value in graph.output} | captured(graph)
     made = Plan()
+    loose: set[str] = set()  # in float, made of integers by operators of `POINTWISE`
     for node in graph.node:
-        if node.output[0] in keep or not _quantizable(node, known, made):
+        if node.output[0] in keep:
+            continue
+        if not _quantizable(node, known, made, loose):
+            if _passing(node, known) and node.input[0] in loose | set(made.tensors):
+                loose.update(node.output)
             continue
         made.nodes[node.output[0]] = node
         for name in _activations(node, known):
@@ -71,12 +87,20 @@ def plan(graph: onnx.GraphProto, keep: Collection[str] = ()) -> Plan:
                 made.fused[out] = after[0].output[0]
                 made.limits[after[0].output[0]] = limits
                 out = after[0].output[0]
-        if out not in outputs:  # a graph's output stays float: the last operator dequantises for free
-            made.tensors[out] = made.tensors[node.input[0]] if node.op_type in SAME_SCALE else out
+        for each in (out, *node.output[1:]):
+            if each not in outputs:  # a graph's output stays float: the last operator dequantises for free
+                made.tensors[each] = made.tensors[node.input[0]] if node.op_type in SAME_SCALE else each
     return made
 
 
-def _quantizable(node: onnx.NodeProto, known: Mapping[str, Array], made: Plan) -> bool:
+def _passing(node: onnx.NodeProto, known: Mapping[str, Array]) -> bool:
+    """Whether a node makes of one value another that a reader of integers may quantise in its place."""
+    return node.op_type in POINTWISE | SAME_SCALE or bool(scalars(node, known))
+
+
+def _quantizable(
+    node: onnx.NodeProto, known: Mapping[str, Array], made: Plan, loose: Collection[str]
+) -> bool:
     if node.op_type in WEIGHTED:
         fixed = (
             node.input[1] in known and known[node.input[1]].dtype == np.float32 and node.input[0] not in known
@@ -88,7 +112,22 @@ def _quantizable(node: onnx.NodeProto, known: Mapping[str, Array], made: Plan) -
         return fixed and plain and straight
     if node.op_type in SAME_SCALE:
         return node.input[0] in made.tensors
-    return node.op_type in ARITHMETIC and all(name in made.tensors for name in node.input if name)
+    if node.op_type not in ARITHMETIC:
+        return False
+    rest = [name for name in node.input if name and name not in scalars(node, known)]
+    there = [name in made.tensors for name in rest]
+    return any(there) and all(name in loose or here for name, here in zip(rest, there, strict=True))
+
+
+def scalars(node: onnx.NodeProto, known: Mapping[str, Array]) -> list[str]:
+    """The single constant numbers that an Add or Mul takes: as an integer and a scale they are exact."""
+    if node.op_type not in ("Add", "Mul"):
+        return []
+    return [
+        name
+        for name in node.input
+        if name in known and known[name].size == 1 and np.isfinite(known[name]).all()
+    ]
 
 
 def _activations(node: onnx.NodeProto, known: Mapping[str, Array]) -> list[str]:

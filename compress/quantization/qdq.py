@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from compress.quantization.calibrate import QuantParams
-from compress.quantization.plan import Plan
+from compress.quantization.calibrate import QuantParams, Range, affine
+from compress.quantization.plan import Plan, scalars
 from compress.quantization.weights import Integers
 from converter.model import WEIGHTED, constants, producers, set_constant
 from edge_runtime.tensors import Array
@@ -39,6 +39,7 @@ def write_qdq(
         out = node.output[0]
         if out in plan.nodes:
             _write_weight(graph, nodes, node, known, params, weights)
+            _write_scalars(graph, nodes, node, known, params)
             for k, name in enumerate(node.input):
                 node.input[k] = renamed.get(name, name)
         final = plan.fused.get(out, out)
@@ -91,13 +92,39 @@ def _write_weight(
         nodes.append(_write_bias(graph, node, known[node.input[2]], np.broadcast_to(step, channels)))
 
 
+def _write_scalars(
+    graph: onnx.GraphProto,
+    nodes: list[onnx.NodeProto],
+    node: onnx.NodeProto,
+    known: Mapping[str, Array],
+    params: Mapping[str, QuantParams],
+) -> None:
+    """Put the single numbers that an Add or Mul takes into integers of the type of what they meet."""
+    for name in scalars(node, known):
+        other = next(each for each in node.input if each != name)
+        value = float(known[name].reshape(-1)[0])
+        kind = params[other].dtype
+        # In the middle of the type, so that a number that is trained further may also change its sign.
+        how = affine(Range(-abs(value), abs(value)), kind.name, symmetric=True)
+        made = f"{node.output[0]}.constant"
+        integer = np.rint(known[name] / how.scale) + how.zero_point
+        nodes.append(dequantized(graph, made, integer.astype(kind), np.asarray(how.scale), 0, how.zero_point))
+        node.input[list(node.input).index(name)] = f"{made}.dequantized"
+
+
 def dequantized(
-    graph: onnx.GraphProto, name: str, integers: Array, scale: Array, axis: int, **attributes: int
+    graph: onnx.GraphProto,
+    name: str,
+    integers: Array,
+    scale: Array,
+    axis: int,
+    zero: int = 0,
+    **attributes: int,
 ) -> onnx.NodeProto:
     """Integers as initializers, and the DequantizeLinear node that gives them back as ``NAME.dequantized``."""
     set_constant(graph, f"{name}.integers", integers)
     set_constant(graph, f"{name}.scale", scale.astype(np.float32))
-    set_constant(graph, f"{name}.zero_point", np.zeros(scale.shape, integers.dtype))
+    set_constant(graph, f"{name}.zero_point", np.full(scale.shape, zero, integers.dtype))
     parts = [f"{name}.integers", f"{name}.scale", f"{name}.zero_point"]
     return helper.make_node(
         "DequantizeLinear", parts, [f"{name}.dequantized"], name=f"{name}.dq", axis=axis, **attributes

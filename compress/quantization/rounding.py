@@ -44,6 +44,13 @@ class Rounding:
     passes: int = 4
     samples: int = 100
 
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= 8 or self.passes < 0 or self.samples < 1:
+            raise ModelError(
+                f"round: bits {self.bits}, passes {self.passes}, samples {self.samples}; expected 2 to 8 bits, passes "
+                "from 0 and samples from 1"
+            )
+
     def __call__(self, model: onnx.ModelProto, work: Work) -> onnx.ModelProto:
         """Apply the step."""
         return learn_rounding(model, work.samples.x, self)

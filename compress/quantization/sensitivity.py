@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx
 
-from compress.fidelity import compare
+from compress.fidelity import Fidelity, compare
 from compress.quantization.plan import plan
 from compress.quantization.quantize import Calibrated, Quantize, assemble, for_target, prepare
 from compress.step import Work
@@ -73,6 +73,7 @@ def _ranked(
 class MixedPrecision:
     """Parameters of the step: the signal-to-noise ratio to reach on the samples, and what the finest layers take.
 
+    With `agreement` above 0 it is that share of the answers that is reached, by `measure` (see `compress.fidelity`).
     `finer` is "float", or "16" for 16-bit activations, which NPUs have and most processors compute slowly.
     `most` is the largest share of layers that may stay finer. `samples` bounds the calibration.
     """
@@ -82,6 +83,8 @@ class MixedPrecision:
     most: float = 0.5
     calibrator: str = "gradient"
     samples: int = 200
+    agreement: float = 0.0
+    measure: str = "auto"
 
     def __call__(self, model: onnx.ModelProto, work: Work) -> onnx.ModelProto:
         """Apply the step."""
@@ -117,25 +120,31 @@ def mix_precision(
     drawn = _drawn(samples, 4 * _SAMPLES)
     reference = Session(to_bytes(source)).run_batches(drawn, 1)[0]
 
-    def attempt(count: int) -> tuple[onnx.ModelProto, float]:
+    def attempt(count: int) -> tuple[onnx.ModelProto, Fidelity]:
         made = _mixed(source, calibrated, using, [each.layer for each in ranked[:count]], chosen.finer)
-        return made, compare(reference, Session(to_bytes(made)).run_batches(drawn, 1)[0]).sqnr_db
+        outputs = Session(to_bytes(made)).run_batches(drawn, 1)[0]
+        return made, compare(reference, outputs, measure=chosen.measure)
 
     low, high = 0, min(int(chosen.most * len(ranked)), len(ranked) - 1)
-    best, reached = attempt(high)
-    if reached < chosen.sqnr_db:
+    best, found = attempt(high)
+    if not _reached(found, chosen):
+        asked = f"{chosen.agreement:.1%} agreement" if chosen.agreement else f"{chosen.sqnr_db:g} dB"
         raise ModelError(
-            f"mixed precision: {chosen.sqnr_db:g} dB cannot be reached; with {high} of {len(ranked)} layers finer "
-            f"it is {reached:.1f} dB: ask for less, or allow more with 'most'"
+            f"mixed precision: {asked} cannot be reached; with {high} of {len(ranked)} layers finer it is "
+            f"{found.sqnr_db:.1f} dB, {found.agreement:.1%}: ask for less, or allow more with 'most'"
         )
     while low < high:
         middle = (low + high) // 2
-        made, reached = attempt(middle)
-        if reached >= chosen.sqnr_db:
+        made, found = attempt(middle)
+        if _reached(found, chosen):
             best, high = made, middle
         else:
             low = middle + 1
     return best
+
+
+def _reached(found: Fidelity, asked: MixedPrecision) -> bool:
+    return found.agreement >= asked.agreement if asked.agreement else found.sqnr_db >= asked.sqnr_db
 
 
 def _mixed(

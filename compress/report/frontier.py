@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-HEADER = ("candidate", "epochs", "drop", "latency", "size", "instructions", "")
+HEADER = ("candidate", "epochs", "drop", "latency", "size", "instructions", "engine", "")
 
 
 def frontier(trials: Sequence[Trial], figure: str) -> list[Trial]:
@@ -32,9 +32,10 @@ def rows(found: Found) -> list[tuple[str, ...]]:
             str(trial.choice),
             f"{trial.epochs:g}",
             f"{trial.drop:.4f}",
-            f"{trial.price.latency_ms:.3g} ms",
-            f"{trial.price.size_mb:.3g} MB",
-            f"{trial.price.instructions / 1e6:.2f} M" if trial.price.instructions else "–",
+            f"{trial.figures['latency_ms']:.3g} ms",
+            f"{trial.figures['size_mb']:.3g} MB",
+            f"{count / 1e6:.2f} M" if (count := trial.price.on(trial.engine).instructions) else "–",
+            trial.engine,
             "chosen" if best.get(id(trial)) == 0 else "within the budget" if id(trial) in best else "",
         )
         for trial in ordered

@@ -1,7 +1,8 @@
 """Layer by layer: what compression did to each weight, and how much of the model's error is its doing."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,8 @@ from onnx import TensorProto, helper, shape_inference
 from compress import fidelity
 from compress.report.page import AFTER, BEFORE, canvas
 from compress.training.retrain import with_weights
-from converter.model import WEIGHTED, constants, copy, output_axis, producers, prune_unused, to_bytes
+from converter.model import WEIGHTED, constants, copy, output_axis, prune_unused, to_bytes
+from edge_runtime.console import progress
 from edge_runtime.session import Session
 from edge_runtime.tensors import Array
 
@@ -30,6 +32,8 @@ HEADER = (
     "weight SQNR",
     "output SQNR",
 )
+MOST, SECONDS = 32, 20.0
+"""Layers whose effect on the output is measured, and the time that this may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ class Layer:
     """One layer of the original beside the compressed one; `after` is None where it is gone or in another form.
 
     `weight_sqnr`: of the weight, in dB. `output_sqnr`: of the model's output when this weight alone is replaced by
-    its compressed form, in dB: the layer's sensitivity. Both are None where the shapes differ.
+    its compressed form, in dB: the layer's sensitivity. Both are None where the shapes differ, the latter also where it
+    was not measured.
     """
 
     name: str
@@ -57,30 +62,64 @@ class Layer:
     output_sqnr: float | None = None
 
 
-def layers(source: onnx.ModelProto, model: onnx.ModelProto, x: Array | None = None) -> list[Layer]:
+def layers(
+    source: onnx.ModelProto,
+    model: onnx.ModelProto,
+    x: Array | None = None,
+    *,
+    most: int = MOST,
+    seconds: float = SECONDS,
+) -> list[Layer]:
     """Every layer with constant weights, in the order of the original's graph.
 
     Args:
         source: the original, optimised as the compressed model is.
         model: the compressed model.
         x: samples for `Layer.output_sqnr`; None leaves it out.
+        most: layers whose `output_sqnr` is measured: those whose weights add the most noise to what they calculate.
+        seconds: after so long no further layer is measured.
     """
     before, after = weights(source), weights(model)
     found = []
-    reference = None if x is None else Session(to_bytes(source)).run_batches(x)[0]
     for name, weight in before.items():
         other = after.get(_match(name, after))
         same = other is not None and other.values.shape == weight.values.shape
-        if other is None or not same:
-            found.append(Layer(name, weight, other))
-            continue
-        quality = sqnr(weight.values, other.values)
-        output = None
-        if x is not None and reference is not None and name in constants(source.graph):
-            alone = Session(to_bytes(with_weights(source, {name: other.values.astype(np.float32)})))
-            output = sqnr(reference, alone.run_batches(x)[0])
-        found.append(Layer(name, weight, other, quality, output))
-    return found
+        quality = sqnr(weight.values, other.values) if other is not None and same else None
+        found.append(Layer(name, weight, other, quality))
+    return found if x is None else _measured(source, found, x, most, seconds)
+
+
+def _measured(
+    source: onnx.ModelProto, found: Sequence[Layer], x: Array, most: int, seconds: float
+) -> list[Layer]:
+    """The layers, the noisiest with what each of them alone does to the output.
+
+    A weight's share of noise, times the multiply-accumulates that it takes part in: the heavy and the damaged first.
+    """
+    began, known = time.monotonic(), constants(source.graph)
+    candidates = [k for k, layer in enumerate(found) if layer.weight_sqnr is not None and layer.name in known]
+    candidates.sort(key=lambda k: -found[k].before.macs * 10 ** (-(found[k].weight_sqnr or 0) / 10))
+    reference, made = Session(to_bytes(source)).run_batches(x)[0], list(found)
+    for k in progress(candidates[:most], "sensitivity of layers"):
+        if time.monotonic() - began > seconds:
+            break
+        name, after = found[k].name, found[k].after
+        if after is not None:
+            alone = Session(to_bytes(with_weights(source, {name: after.values.astype(np.float32)})))
+            made[k] = replace(found[k], output_sqnr=sqnr(reference, alone.run_batches(x)[0]))
+    return made
+
+
+def coverage(found: Sequence[Layer]) -> str:
+    """Which layers' sensitivity is there, where it is not that of all that have the original's shape; else nothing."""
+    possible = [layer for layer in found if layer.weight_sqnr is not None]
+    there = [layer for layer in possible if layer.output_sqnr is not None]
+    if not there or len(there) == len(possible):
+        return ""
+    return (
+        f"The effect on the output was measured for {len(there)} of {len(possible)} layers, those whose weights add "
+        f"the most noise: at most {MOST}, within {SECONDS:g} s."
+    )
 
 
 def sqnr(reference: Array, other: Array) -> float:
@@ -115,23 +154,18 @@ def weights(model: onnx.ModelProto) -> dict[str, Weight]:
 
 def _origins(graph: onnx.GraphProto) -> dict[str, list[str]]:
     """For each layer's weight that follows from constants alone, those constants, the largest first."""
-    known, made = constants(graph), producers(graph)
-
-    def behind(name: str) -> list[str] | None:
-        if name in known:
-            return [name]
-        node = made.get(name)
-        parts = [behind(each) for each in node.input if each] if node is not None and node.input else [None]
-        return (
-            None if any(part is None for part in parts) else [each for part in parts if part for each in part]
-        )
-
+    known = constants(graph)
+    # In the graph's order: each value is looked at once, however many ways lead to it.
+    behind: dict[str, list[str]] = {name: [name] for name in known}
+    for node in graph.node:
+        inputs = [name for name in node.input if name]
+        if inputs and all(name in behind for name in inputs):
+            sources = list(dict.fromkeys(each for name in inputs for each in behind[name]))
+            behind.update(dict.fromkeys(node.output, sources))
     found = {}
     for node in graph.node:
-        if node.op_type in WEIGHTED and node.input[0] not in known:
-            sources = behind(node.input[1])
-            if sources:
-                found[node.input[1]] = sorted(sources, key=lambda name: -known[name].nbytes)
+        if node.op_type in WEIGHTED and node.input[0] not in known and node.input[1] in behind:
+            found[node.input[1]] = sorted(behind[node.input[1]], key=lambda name: -known[name].nbytes)
     return found
 
 

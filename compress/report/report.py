@@ -27,6 +27,7 @@ def rows(result: Compressed) -> list[tuple[str, str, str, str]]:
     table += [
         ("agreement", "", f"{found.agreement:.4f}", f"n = {found.n}"),
         ("SQNR", "", f"{found.sqnr_db:.1f} dB", ""),
+        ("engine", "onnxruntime", result.preferred.engine, ""),
         _row("latency here", before.latency.median_ms, after.latency.median_ms, lambda ms: f"{ms:.2f} ms"),
     ]
     name = f"instructions, {result.bundle.manifest.target}"
@@ -50,6 +51,7 @@ def write(result: Compressed, path: str | os.PathLike[str]) -> Path:
     )
     page.cards(cards(result))
     page.table(HEADER, rows(result))
+    page.paragraph(f"It runs on {result.preferred.engine}: {result.preferred.why}.")
     if result.chosen.found and result.budget:
         _add_search(page, result.chosen.found, result.budget)
     page.heading("The compressed model")
@@ -131,6 +133,8 @@ def _add_layers(page: Page, result: Compressed) -> None:
     if any(layer.weight_sqnr is not None for layer in found):
         caption = "How well each weight survived, and what it alone does to the output: low is sensitive."
         page.figure(layers.sensitivity_picture(found), caption)
+    if said := layers.coverage(found):
+        page.paragraph(said)
     page.figure(
         layers.histograms(found), "Values of the largest weights, before and after (logarithmic counts)."
     )

@@ -63,7 +63,8 @@ class Search:
         """
         self._work, self._choosing, self._budget, self._pricing = work, choosing, budget, pricing
         self._record = Record(how.folder, work)
-        self._epochs, self._measure = how.epochs, how.measure
+        self._epochs, self._measure, self._how = how.epochs, how.measure, how
+        self._careful = work.samples.y is None and not work.samples.x.dtype.names
         self._reference = Session(to_bytes(work.source)).run_batches(choosing.x)[0]
         self._original = self._price([work.source], [Recipe(())])[0]
         self._trials: list[Trial] = []
@@ -96,7 +97,7 @@ class Search:
     def _objective(self, trial: Trial) -> tuple[float, float]:
         """What is the least for the best: the cost, if the drop is limited; else the drop."""
         shares = [
-            trial.price.latency_ms / self._original.latency_ms,
+            trial.figures["latency_ms"] / self._original.latency_ms,
             trial.price.size_mb / self._original.size_mb,
         ]
         cost = math.sqrt(math.prod(shares))
@@ -106,7 +107,7 @@ class Search:
         """Make candidates, price them together, compare each with the original."""
         made: list[tuple[Choice, Recipe, onnx.ModelProto]] = []
         for choice in choices:
-            recipe = space.recipe(choice, epochs)
+            recipe = space.recipe(choice, epochs, careful=self._careful)
             if any(trial.recipe == recipe for trial in self._trials):
                 continue
             try:
@@ -116,13 +117,18 @@ class Search:
                 self._failed.append(Failed(choice, str(error)))
         prices = self._price([model for *_, model in made], [recipe for _, recipe, _ in made])
         for (choice, recipe, model), price in zip(made, prices, strict=True):
-            trial = Trial(choice, epochs, recipe, self._compare(recipe, model), price)
+            engine = price.engine(self._how.engine, self._budget.max_size_mb)
+            if self._how.engine not in ("auto", engine):
+                self._failed.append(Failed(choice, f"{self._how.engine} has no form of it"))
+                continue
+            trial = Trial(choice, epochs, recipe, self._compare(recipe, model), price, engine)
             say(str(trial))
             self._trials.append(trial)
 
     def _price(self, models: Sequence[onnx.ModelProto], recipes: Sequence[Recipe]) -> list[Price]:
         """The prices of models, of which those that were priced before are known."""
-        digests = [self._record.digest("price", recipe.to_json()) for recipe in recipes]
+        how = [self._how.coded, self._how.emulate, self._how.engine == "onnxruntime"]
+        digests = [self._record.digest("price", how, recipe.to_json()) for recipe in recipes]
         unknown = [k for k, digest in enumerate(digests) if not self._record.known(digest)]
         fresh = dict(zip(unknown, self._pricing([models[k] for k in unknown]), strict=True))
         return [
@@ -185,5 +191,5 @@ class Search:
         return (
             f"no candidate meets the budget: the nearest of {len(self._trials)} ({nearest.choice}) has "
             f"{self._budget.complaint(nearest.figures)}; its figures are drop {nearest.drop:.4f}, "
-            f"{nearest.price.latency_ms:.3g} ms, {nearest.price.size_mb:.3g} MB"
+            f"{nearest.figures['latency_ms']:.3g} ms, {nearest.figures['size_mb']:.3g} MB"
         )

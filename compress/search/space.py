@@ -1,7 +1,7 @@
 """The candidates of a search: how much is pruned, and in which form what is left is stored and calculated."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compress.pruning.prune import Prune
 from compress.quantization.dynamic import Dynamic
@@ -54,11 +54,21 @@ def candidates() -> list[Choice]:
     return [Choice(amount, form) for form in FORMS for amount in (0.0, *AMOUNTS.get(form, ()))]
 
 
-def recipe(choice: Choice, epochs: int) -> Recipe:
-    """The steps of a candidate, with so many epochs of training after pruning and while quantising."""
+def recipe(choice: Choice, epochs: int, *, careful: bool = False) -> Recipe:
+    """The steps of a candidate.
+
+    Args:
+        choice: the candidate.
+        epochs: of training after pruning, and while quantising.
+        careful: prune what the layers behind can do without, by what each layer bears; for data without labels, where
+            training repairs less. It is slower, and takes models with one input.
+    """
     steps: list[Step] = [Optimize()]
     if choice.pruned:
-        steps.append(Prune(amount=choice.pruned, most=0.9 if choice.pruned > 0.5 else 0.75))
+        prune = Prune(amount=choice.pruned, most=0.9 if choice.pruned > 0.5 else 0.75)
+        steps.append(
+            replace(prune, importance="reconstruction", allocation="sensitivity") if careful else prune
+        )
         if epochs:
             steps.append(Distill(epochs=epochs))
     return Recipe((*steps, *FORMS[choice.form](epochs)))

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from compress.fidelity import Fidelity
+from compress.fidelity import Fidelity, dropped
 from compress.recipe import Recipe
 from compress.search.price import Price
 from compress.search.space import Choice
@@ -11,27 +11,29 @@ from compress.search.space import Choice
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A candidate after so many epochs of training; 0 is none."""
+    """A candidate after so many epochs of training (0 is none), on the engine that is to run it."""
 
     choice: Choice
     epochs: int
     recipe: Recipe
     fidelity: Fidelity
     price: Price
+    engine: str = "onnxruntime"
 
     @property
     def drop(self) -> float:
-        """Accuracy lost, where there are labels, else the share of answers that differ from the original's."""
+        """See `compress.fidelity.dropped`."""
         return dropped(self.fidelity)
 
     @property
     def figures(self) -> dict[str, float]:
         """What a budget bounds."""
-        return {"drop": self.drop, "latency_ms": self.price.latency_ms, "size_mb": self.price.size_mb}
+        paid = self.price.on(self.engine)
+        return {"drop": self.drop, "latency_ms": paid.latency_ms, "size_mb": paid.size_mb}
 
     def __str__(self) -> str:
         trained = f", {self.epochs} epochs" if self.epochs else ""
-        price = f"{self.price.latency_ms:.3g} ms, {self.price.size_mb:.3g} MB"
+        price = f"{self.figures['latency_ms']:.3g} ms, {self.figures['size_mb']:.3g} MB, {self.engine}"
         return f"{self.choice}{trained}: drop {self.drop:.4f}, {price}"
 
     def to_json(self) -> dict[str, Any]:
@@ -42,6 +44,7 @@ class Trial:
             "recipe": self.recipe.to_json(),
             **self.figures,
             "fidelity": asdict(self.fidelity),
+            "engine": self.engine,
             "price": self.price.to_json(),
         }
 
@@ -62,10 +65,3 @@ class Found:
     failed: tuple[Failed, ...]
     feasible: tuple[Trial, ...]
     original: Price
-
-
-def dropped(found: Fidelity) -> float:
-    """See `Trial.drop`."""
-    if found.original_accuracy is not None and found.compressed_accuracy is not None:
-        return found.original_accuracy - found.compressed_accuracy
-    return 1 - found.agreement

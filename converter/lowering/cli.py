@@ -7,7 +7,8 @@ import json
 from converter.lowering.lower import FORMS, lower
 from edge_runtime.command import Command
 from edge_runtime.console import megabytes
-from edge_runtime.data import load, parse_preprocess
+from edge_runtime.data import load
+from edge_runtime.declared import parse_preprocess
 from edge_runtime.errors import InputError
 from edge_runtime.files import atomic
 

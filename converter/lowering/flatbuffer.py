@@ -83,6 +83,10 @@ _INTEGER_VERSIONS = {
 """The version of an operator that brought its int8 kernel, where that is not 1."""
 
 
+_SIZES = {"FLOAT32": 4, "INT32": 4, "INT64": 8, "FLOAT16": 2, "INT16": 2, "INT8": 1, "UINT8": 1}
+"""Bytes of an element, by the name of the schema's type."""
+
+
 @cache
 def schema() -> Any:
     """The module of the schema's classes.
@@ -126,6 +130,27 @@ def write(program: Program, name: str, metadata: dict[str, str] | None = None) -
     builder = flatbuffers.Builder(size + 4096)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def buffers(content: bytes) -> list[tuple[int, int, int]]:
+    """The constants within a .tflite file: offset, length in bytes, and bytes of an element; the empty ones left out.
+
+    Raises:
+        BackendError: the schema is not installed.
+    """
+    fb = schema()
+    model = fb.Model.GetRootAs(content)
+    graph = model.Subgraphs(0)
+    found: dict[int, tuple[int, int, int]] = {}
+    for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+        data = model.Buffers(tensor.Buffer())
+        field = data._tab.Offset(4)  # of the vector `data`, the first field of a Buffer
+        size = next(
+            (size for name, size in _SIZES.items() if getattr(fb.TensorType, name) == tensor.Type()), 1
+        )
+        if field and data.DataLength() >= size:
+            found[tensor.Buffer()] = (data._tab.Vector(field), data.DataLength() // size * size, size)
+    return sorted(found.values())
 
 
 def _vector(values: list[int]) -> Any:

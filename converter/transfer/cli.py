@@ -14,7 +14,7 @@ from converter.transfer.pack import pack_split
 from edge_runtime.bundle import Bundle
 from edge_runtime.command import Command
 from edge_runtime.console import megabytes, say
-from edge_runtime.data import parse_preprocess
+from edge_runtime.declared import parse_postprocess, parse_preprocess
 from edge_runtime.errors import InputError
 from edge_runtime.training.stages import stages
 
@@ -39,6 +39,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", default="rpi4", help="the device (default rpi4)")
     parser.add_argument("--labels", default="", help="the classes' names, with commas between")
     parser.add_argument("--preprocess", help="for pictures: resize=256,crop=224,mean=127,std=128")
+    parser.add_argument("--postprocess", help="what the outputs mean: kind=classify,top=3")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
@@ -72,6 +73,7 @@ def _pack(
     args: argparse.Namespace, model: onnx.ModelProto, chosen: list[str], labels: tuple[str, ...]
 ) -> Bundle:
     preprocess = parse_preprocess(args.preprocess) if args.preprocess else None
+    postprocess = parse_postprocess(args.postprocess) if args.postprocess else None
     name = Path(args.output).stem
     if args.split == "none":
         return pack_trainable(
@@ -85,6 +87,7 @@ def _pack(
             trainable=None if args.whole else chosen,
             preprocess=preprocess,
             labels=labels,
+            postprocess=postprocess,
         )
     return pack_split(
         model,
@@ -99,6 +102,7 @@ def _pack(
         momentum=args.momentum,
         preprocess=preprocess,
         labels=labels,
+        postprocess=postprocess,
     )
 
 

@@ -32,6 +32,7 @@ from converter.trainable import pack_trainable, tensor_data
 from converter.transfer.layers import last_layers
 from converter.transfer.split import join, split
 from edge_runtime.bundle import Bundle, Preprocess, pack
+from edge_runtime.declared import Postprocess
 from edge_runtime.errors import ModelError
 from edge_runtime.session import Session
 from edge_runtime.sharing import SUFFIX, npz_places, share
@@ -55,6 +56,7 @@ def pack_split(
     weight_decay: float = 0.0,
     preprocess: Preprocess | None = None,
     labels: Sequence[str] = (),
+    postprocess: Postprocess | None = None,
     metrics: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Write a bundle whose head learns on features that the frozen backbone gives once.
@@ -74,6 +76,7 @@ def pack_split(
         momentum: of sgd.
         weight_decay: added to each gradient, times the weight.
         preprocess: how pictures become the input.
+        postprocess: what the outputs mean.
         labels: the classes' names.
         metrics: what was measured of the model.
 
@@ -84,21 +87,25 @@ def pack_split(
     chosen = last_layers(model) if trainable is None else list(trainable)
     backbone, head = split(model, at, chosen)
     options: dict[str, Any] = {"name": name, "target": target, "loss": loss, "optimizer": optimizer}
-    options |= {"momentum": momentum, "weight_decay": weight_decay}
-    known: dict[str, Any] = {"preprocess": preprocess, "labels": labels, "metrics": metrics}
+    options |= {"momentum": momentum, "weight_decay": weight_decay, "metrics": metrics}
+    options |= {"preprocess": preprocess, "labels": labels, "postprocess": postprocess}
     with tempfile.TemporaryDirectory() as folder:
-        parts = [pack_trainable(head, Path(folder) / "head", trainable=chosen, **options, **known)]
+        parts = [pack_trainable(head, Path(folder) / "head", trainable=chosen, **options)]
         if whole:
-            parts.append(pack_trainable(model, Path(folder) / "all", **options, **known))
+            parts.append(pack_trainable(model, Path(folder) / "all", **options))
         made = pack_stages(Path(folder) / "made", backbone, *parts)
+    _require_equal(model, made, head.graph.input[0].name)
+    return pack(path, made.manifest, {name: made.read(name) for name in made.manifest.files})
+
+
+def _require_equal(model: onnx.ModelProto, made: Bundle, cut: str) -> None:
     reference, inputs = verify.runner(model)
     difference = verify.compare(reference, verify.runner(made.read("infer.onnx"))[0], inputs)
     if not difference.within(_TOLERANCE):
         raise ModelError(
-            f"cut at '{head.graph.input[0].name}' and joined, the model gives other outputs, by "
+            f"cut at '{cut}' and joined, the model gives other outputs, by "
             f"{difference.max_abs:.3g}; {_TOLERANCE:g} is accepted"
         )
-    return pack(path, made.manifest, {name: made.read(name) for name in made.manifest.files})
 
 
 def pack_stages(

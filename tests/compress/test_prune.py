@@ -234,6 +234,14 @@ def test_a_budget_in_instructions_is_met_by_count(capsys):
     assert 0.5 < float(last.rpartition("(")[2].rstrip("%)")) / 100 <= 0.7
 
 
+def test_known_prices_need_no_emulator(capsys, monkeypatch):
+    monkeypatch.setattr(emulator, "count", None)
+    model = cnn()
+    made = prune(model, Prune(0.3, multiple=1, budget="instructions", prices="xnnpack-int8"))
+    assert sizes(made)["macs"] < sizes(model)["macs"]
+    assert "of the instructions are gone" in capsys.readouterr().err
+
+
 def test_prices_of_work_are_found_from_counts():
     rng = np.random.default_rng(0)
     work_done = rng.uniform(1e4, 1e6, (7, 5)) * [1, 0.1, 1, 0.01, 0]
@@ -389,6 +397,7 @@ def test_what_cannot_be_pruned_is_said():
         (Prune(importance="taylor"), "needs samples"),
         (Prune(allocation="sensitivity"), "needs samples"),
         (Prune(budget="instructions"), "needs a target"),
+        (Prune(prices="dsp"), "expected one of"),
     ):
         with pytest.raises(ModelError, match=sentence):
             prune(cnn(), wrong)

@@ -1,5 +1,7 @@
 """The report's tables: layers found and measured in whatever form they are, answers that changed, the frontier."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -13,8 +15,10 @@ from compress.search.price import Price
 from compress.search.space import Choice
 from compress.search.trial import Found, Trial
 from converter import optimize
-from converter.model import constants, copy, set_constant
-from tests.models import cnn, images
+from converter.model import constants, copy, save, set_constant
+from edge_runtime import Bundle
+from edge_runtime.__main__ import main
+from tests.models import HEADER, build, cnn, images
 
 SOURCE = optimize(cnn())
 
@@ -74,3 +78,55 @@ def test_no_answer_changed():
     same = np.array([1, 2, 3])
     assert confusion.changed((same, same), ()) == []
     assert pytest.approx(layers.sqnr(same, same + 0.1 * same), abs=1e-6) == 20.0
+
+
+def test_the_noisiest_layers_are_measured_and_the_page_says_which(monkeypatch):
+    damaged = copy(SOURCE)
+    set_constant(damaged.graph, "w3", np.round(constants(damaged.graph)["w3"]))
+    found = layers.layers(SOURCE, damaged, images(4), most=1)
+    assert [layer.name for layer in found if layer.output_sqnr is not None] == ["w3"]
+    assert "was measured for 1 of 3 layers" in layers.coverage(found)
+    assert layers.coverage(layers.layers(SOURCE, damaged, images(4))) == ""
+    monkeypatch.setattr(layers.time, "monotonic", iter(range(0, 1000, 30)).__next__)
+    assert not any(each.output_sqnr for each in layers.layers(SOURCE, damaged, images(4), seconds=20))
+
+
+def test_a_report_that_fails_costs_no_bundle(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save(cnn(), "m.onnx")
+    np.save("d.npy", images(16))
+    command = ["compress", "m.onnx", "--data", "d.npy", "--no-emulate", "-o", "m.bundle"]
+
+    def fail(*_):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr("compress.report.pictures.cost", fail)
+    assert main([*command, "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["report"] is None
+    assert "warning: the bundle is complete, its report could not be written: no font" in shown.err
+    assert Bundle.open("m.bundle").manifest.metrics["n"] == 16
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d.npy", "m.bundle", "m.onnx"]
+    assert main(command) == 0
+    assert "report not written" in capsys.readouterr().out
+
+
+def test_a_report_in_the_place_of_a_folder_is_refused_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save(cnn(), "m.onnx")
+    np.save("d.npy", images(16))
+    assert main(["compress", "m.onnx", "--data", "d.npy", "--report", ".", "-o", "m.bundle"]) == 2
+    assert "is a folder; expected the name of an HTML page" in capsys.readouterr().err
+    assert not (tmp_path / "m.bundle").exists()
+
+
+def test_many_ways_to_one_value_cost_no_time():
+    """Sixty sums of a value with itself: followed way by way, as 2^60, this would not end."""
+    sums = " ".join(f"a{k + 1} = Add(a{k}, a{k})" for k in range(60))
+    model = build(
+        HEADER + " m (float[n, 4] x) => (float[n, 3] y) <float[4, 3] w>"
+        "{ t = Transpose(x) z = MatMul(x, t) a0 = Tanh(z) "
+        + sums
+        + " m = MatMul(z, a60) u = MatMul(m, x) y = MatMul(u, w) }"
+    )
+    assert list(layers.weights(model)) == ["w"]

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.budget import Budget
+from compress.pruning.prune import Prune
 from compress.recipe import Recipe
 from compress.search import space
 from compress.search.options import SearchOptions
@@ -70,11 +71,22 @@ def test_the_held_out_part_is_disjoint_and_complete():
 
 def test_every_candidate_can_be_written_down(tmp_path):
     for choice in space.candidates():
-        for epochs in (0, 2):
-            recipe = space.recipe(choice, epochs)
+        for epochs, careful in ((0, False), (2, False), (2, True)):
+            recipe = space.recipe(choice, epochs, careful=careful)
             assert type(recipe).from_json(json.loads(json.dumps(recipe.to_json())), "here") == recipe
             (tmp_path / "r.toml").write_text(recipe.to_toml())
             assert type(recipe).load(tmp_path / "r.toml") == recipe
+
+
+@pytest.mark.parametrize(("labels", "importance"), [(ANSWERS, "magnitude"), (None, "reconstruction")])
+def test_without_labels_it_prunes_by_what_can_be_reconstructed(tmp_path, labels, importance):
+    made, held = held_out(Samples(DATA.x[:32], None if labels is None else labels[:32]))
+    how = SearchOptions(tmp_path, coded=True, emulate=False, epochs=1, measure="auto", engine="onnxruntime")
+    prices = pricing(HERE, coded=True, emulate=False, engine="onnxruntime")
+    found = Search(Work(made, HERE, MODEL), held, Budget(max_drop=0.9), prices, how).run()
+    pruned = [step for trial in found.trials for step in trial.recipe.steps if isinstance(step, Prune)]
+    assert pruned
+    assert {step.importance for step in pruned} == {importance}
 
 
 def test_refinement_halves_the_way_to_both_neighbours():
@@ -87,7 +99,7 @@ def test_the_search_keeps_the_budget_and_takes_the_cheapest(tmp_path):
     found = search(tmp_path, Budget(max_drop=0.2)).run()
     assert found.feasible
     assert all(trial.drop <= 0.2 for trial in found.feasible)
-    costs = [t.price.latency_ms * t.price.size_mb for t in found.feasible]
+    costs = [t.figures["latency_ms"] * t.price.size_mb for t in found.feasible]
     assert costs == sorted(costs)
     assert any(trial.epochs for trial in found.trials)
 

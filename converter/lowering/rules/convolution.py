@@ -5,6 +5,7 @@ import onnx
 
 from converter.lowering import quantized
 from converter.lowering.builder import Builder, given, label
+from converter.lowering.pixels import joined
 from converter.lowering.program import Free, Quantization
 from converter.lowering.registry import lowers
 from converter.lowering.window import (
@@ -92,7 +93,12 @@ def conv(b: Builder, node: onnx.NodeProto) -> None:
     w = window(b, node, attribute(node, "kernel_shape") or b.shape(node.input[1])[2:])
     group, wanted = int(attribute(node, "group", 1)), integer_target(b, node)
     real = wanted is None
-    source, padding = padded(b, spatial_input(b, x, real=real), w)
+    source = spatial_input(b, x, real=real)
+    shape, places = b.program.tensors[source].shape, int(spatial_shape(b.shape(out))[2])
+    if not real and group == 1 and not b.native and (found := joined(weight, w, shape[1:3], places)):
+        weight, w = found
+        source = b.reshape(source, (*shape[:2], shape[2] * shape[3] // weight.shape[1], weight.shape[1]))
+    source, padding = padded(b, source, w)
     depthwise = group > 1 and group == b.shape(x)[1]
     axis = 3 if depthwise else 0
     held = weight.transpose(1, 2, 3, 0) if depthwise else weight.transpose(0, 2, 3, 1)

@@ -107,12 +107,21 @@ def gather(b: Builder, node: onnx.NodeProto) -> None:
             after = without(order, [axis])
             b.hold(out, b.reshape(made, permuted(b.shape(out), after)), after)
         return
-    source = b.tensor(data)
     if known is not None:
         length = int(b.shape(data)[axis])
         where = b.array((known % length).astype(np.int32))
     else:
         where = b.tensor(indices, real=True)
+    if (
+        known is not None and known.ndim == 1 and data in b.values
+    ):  # the axes may stay in the order they are in
+        order = b.order(data)
+        source, place = b.tensor(data, order), order.index(axis)
+        made = b.temporary(permuted(b.shape(out), order), out, source)
+        b.program.emit("GATHER", [source, where], made, axis=place, batchDims=0)
+        b.hold(out, made, order)
+        return
+    source = b.tensor(data)
     made = b.temporary(b.shape(out), out, source)
     b.program.emit("GATHER", [source, where], made, axis=axis, batchDims=0)
     b.hold(out, made)

@@ -1,0 +1,65 @@
+"""A gateway: to the cloud one client, to the devices of its site the server. Their average goes up, one for all.
+
+An average of averages, each weighted by the examples behind it, is the average of all (`federated.update`). So a round
+over gateways gives the model of a round over their devices, to the rounding of the weights' own type, and what crosses
+the site's uplink does not grow with its devices.
+"""
+
+from collections.abc import Callable
+
+from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
+
+from edge_runtime.errors import FleetError
+from federated.flower_arrays import to_record
+from federated.flower_client import ARRAYS, CONFIG, METRICS, NUM_EXAMPLES, WAY, received
+from federated.flower_codecs import Compressed
+from federated.flower_server import Averaging, screen
+from federated.rounds.gather import Gatherer
+
+Site = Callable[[Context], Grid]
+"""From a gateway's Context to the Grid of its devices."""
+
+
+def gateway_app(site: Site | Grid, *, deadline_s: float = 600, share: float = 1.0) -> ClientApp:
+    """The ClientApp of a gateway, for any of Flower's engines.
+
+    A round asks all devices of the site, and takes what came by the deadline. Devices answer in the codec that the
+    cloud asks for; the gateway's own answer is the average as it is.
+
+    Args:
+        site: the Grid of the gateway's devices, or a function that finds it.
+        deadline_s: seconds that the site's round waits; less than the cloud's own.
+        share: of the devices, that is enough to end the round early.
+    """
+
+    def train(message: Message, context: Context) -> Message:
+        grid = site(context) if callable(site) else site
+        parameters = received(message, context.state)
+        config = message.content[CONFIG]
+        number, way = int(config["server-round"]), message.content.config_records.get(WAY, ConfigRecord())
+        nodes = list(grid.get_node_ids())
+        if not nodes:
+            raise FleetError("no device of this site is there")
+        averaging = Averaging(len(nodes), int(config["seed"]))
+        strategy = Compressed(averaging, str(way.get("up", "")), seed=int(way.get("seed", 0)))
+        asked = list(strategy.configure_train(number, to_record(parameters), config, grid))
+        enough = max(round(share * len(asked)), 1)
+        replies = Gatherer(grid, deadline_s).gather(number, asked, enough).replies
+        readable, unreadable = strategy.receive(replies)
+        kept, failed = screen(asked, readable, parameters)
+        if not kept:
+            reasons = failed | {node: reason for node, reason in unreadable.items() if node in failed}
+            first = min(reasons)
+            raise FleetError(
+                f"all {len(reasons)} devices of this site failed; device {first}: {reasons[first]}"
+            )
+        arrays, metrics = averaging.aggregate_train(number, kept)
+        examples = sum(int(reply.content[METRICS][NUM_EXAMPLES]) for reply in kept)
+        found = MetricRecord({NUM_EXAMPLES: examples, "loss": float(metrics["loss"])})
+        return Message(RecordDict({ARRAYS: arrays, METRICS: found}), reply_to=message)
+
+    app = ClientApp()
+    app.train()(train)
+    return app
