@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONHASHSEED = 0
 
-.PHONY: help setup demo test test-all lint format types bench clean
+.PHONY: help setup demo test test-all test-npu lint format types bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -20,10 +20,13 @@ demo: setup  ## the main job: convert, compress, run on an emulated Pi, learn on
 	$(BIN)/python examples/demo.py out/demo
 
 test: setup lint  ## the tests that take seconds
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not npu"
 
 test-all: setup lint  ## every test, the slow ones too
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m "not npu"
+
+test-npu: setup  ## NPU vendors' toolkits and providers, in environments that it makes in the cache (3 GB)
+	$(BIN)/python -m pytest -n 0 -m npu tests/npu
 
 lint: setup  ## format, lint and types, changing nothing
 	$(BIN)/ruff format --check -q .

@@ -65,15 +65,20 @@ def _dispatch(arguments: list[str]) -> int:
     name = arguments[0]
     if name not in known:
         raise LittoralError(f"no command '{name}'{hint(name, known)}; see littoral --help")
-    command = known[name]()
+    command, given = known[name](), arguments[1:]
+    part = next((each for each in command.parts if given[:1] == [each.name]), None)
+    if part is not None:
+        command, name, given = part, f"{name} {part.name}", given[1:]
+    more = "".join(f"\n  littoral {name} {each.name:10} {each.summary}" for each in command.parts)
     parser = _Parser(
         prog=f"littoral {name}",
         description=command.summary,
-        epilog=f"example:\n  {command.example}",
+        epilog=f"example:\n  {command.example}"
+        + (f"\n\nand, each with its own --help:{more}" if more else ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.arguments(parser)
-    command.run(parser.parse_args(arguments[1:]))
+    command.run(parser.parse_args(given))
     return 0
 
 

@@ -13,14 +13,13 @@ The same content gives the same bytes: entries are sorted, stored without compre
 bundle can be memory-mapped, compared and signed. What changes from run to run (a latency) is not in the manifest.
 """
 
-import hashlib
 import json
 import os
-import zipfile
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime import sealing, sharing
 from edge_runtime.errors import BundleError
@@ -28,54 +27,49 @@ from edge_runtime.files import atomic, existing
 from edge_runtime.storage import SUFFIX, restore
 from edge_runtime.tensors import TensorSpec
 
+if TYPE_CHECKING:
+    from edge_runtime.declared import Input, Postprocess
+    from edge_runtime.declared import Preprocess as Preprocess
+
 SCHEMA = 1
 _MANIFEST = "manifest.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest date that a zip can hold
 
 
 @dataclass(frozen=True, slots=True)
-class Preprocess:
-    """From a picture (RGB, 0 to 255) to the model's input: ``(crop(resize(picture)) - mean) / std``, NCHW float32.
-
-    `resize` is the length of the shorter side in pixels, `crop` the side of the central square; `mean` and `std`
-    have one value, or one a channel.
-    """
-
-    resize: int
-    crop: int
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (255.0,)
-
-
-@dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a bundle says about itself. `files` maps each file's name to its SHA-256 and length in bytes."""
+    """What a bundle says about itself. `files` maps each file's name to its SHA-256 and length in bytes.
+
+    `postprocess` says how the outputs become an answer in words; None: by class, where there are labels. `engine` runs
+    it best, as measured; "": the first of the target's order.
+    """
 
     name: str
     target: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    preprocess: Preprocess | None = None
+    preprocess: "Input | None" = None
     labels: tuple[str, ...] = ()
     recipe: tuple[Mapping[str, Any], ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    postprocess: "Postprocess | None" = None
+    engine: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The content of manifest.json."""
-        pre = self.preprocess
         return {
             "schema": SCHEMA,
             "name": self.name,
             "target": self.target,
             "inputs": [spec.to_json() for spec in self.inputs],
             "outputs": [spec.to_json() for spec in self.outputs],
-            "preprocess": None
-            if pre is None
-            else {"resize": pre.resize, "crop": pre.crop, "mean": list(pre.mean), "std": list(pre.std)},
+            "preprocess": None if self.preprocess is None else self.preprocess.to_json(),
+            **({} if self.postprocess is None else {"postprocess": self.postprocess.to_json()}),
             "labels": list(self.labels),
             "recipe": [dict(step) for step in self.recipe],
             "metrics": dict(self.metrics),
+            **({"engine": self.engine} if self.engine else {}),
             "files": {name: dict(entry) for name, entry in sorted(self.files.items())},
         }
 
@@ -84,21 +78,20 @@ class Manifest:
         """Read the content of manifest.json.
 
         Raises:
-            BundleError: it is of another schema, or something is missing.
+            BundleError: it is of another schema, something is missing, or what it declares of pictures, sounds or
+                answers is wrong.
         """
         if not isinstance(value, dict) or value.get("schema") != SCHEMA:
             got = value.get("schema") if isinstance(value, dict) else type(value).__name__
             raise BundleError(f"{where}: {_MANIFEST} has schema {got!r}; this version reads schema {SCHEMA}")
         try:
-            pre = value["preprocess"]
+            pre, post = _ends(value, where)
             return cls(
                 name=str(value["name"]),
                 target=str(value["target"]),
                 inputs=tuple(TensorSpec.from_json(v, where) for v in value["inputs"]),
                 outputs=tuple(TensorSpec.from_json(v, where) for v in value["outputs"]),
-                preprocess=None
-                if pre is None
-                else Preprocess(int(pre["resize"]), int(pre["crop"]), tuple(pre["mean"]), tuple(pre["std"])),
+                preprocess=pre,
                 labels=tuple(value["labels"]),
                 recipe=tuple(value["recipe"]),
                 metrics=dict(value["metrics"]),
@@ -106,9 +99,29 @@ class Manifest:
                     name: {"sha256": v["sha256"], "bytes": int(v["bytes"])}
                     for name, v in value["files"].items()
                 },
+                postprocess=post,
+                engine=str(value.get("engine", "")),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise BundleError(f"{where}: {_MANIFEST} is not complete: {error!r}") from error
+
+
+def _ends(value: Mapping[str, Any], where: str) -> "tuple[Input | None, Postprocess | None]":
+    """What a manifest declares of the model's two ends; what reads it is imported only where there is something."""
+    if value["preprocess"] is None and value.get("postprocess") is None:
+        return None, None
+    from edge_runtime.declared import from_manifest
+
+    return from_manifest(value, where)
+
+
+def __getattr__(name: str) -> Any:
+    """`Preprocess`, which is looked for here; it is imported only then."""
+    if name != "Preprocess":
+        raise AttributeError(f"module 'edge_runtime.bundle' has no attribute '{name}'")
+    from edge_runtime.declared import Preprocess
+
+    return Preprocess
 
 
 class Bundle:
@@ -126,28 +139,31 @@ class Bundle:
         self._key = key
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], key: bytes | None = None) -> "Bundle":
+    def open(cls, path: str | os.PathLike[str], key: bytes | None = None, whole: bool = True) -> "Bundle":
         """Open a folder or a zip, and check every file against the manifest.
 
         Args:
             path: the folder or file.
             key: of 32 bytes, for encrypted files; None takes that which the environment names (`sealing.read_key`).
+            whole: False reads and checks a file when it is asked for, each time, and keeps none in memory.
 
         Raises:
             InputError: there is nothing at `path`, or the key's file holds no key.
             BundleError: it is not a bundle, is cut short, or a file is not the one that the manifest names.
         """
         where = existing(path, "a bundle (a folder or a .bundle file)")
-        found = _read_folder(where) if where.is_dir() else _read_zip(where)
-        if _MANIFEST not in found:
-            raise BundleError(f"{where}: not a bundle, or cut short: {_MANIFEST} is missing")
         try:
-            manifest = Manifest.from_json(json.loads(found.pop(_MANIFEST)), str(where))
+            text = _content(where, _MANIFEST)
+        except KeyError as error:
+            raise BundleError(f"{where}: not a bundle, or cut short: {_MANIFEST} is missing") from error
+        try:
+            manifest = Manifest.from_json(json.loads(text), str(where))
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise BundleError(f"{where}: {_MANIFEST} is not JSON: {error}") from error
-        for name, entry in manifest.files.items():
-            _verify(found, name, entry, where)
-        return cls(where, manifest, {name: found[name] for name in manifest.files}, key or sealing.read_key())
+        files: Mapping[str, bytes] = _Files(where, manifest)
+        if whole:
+            files = dict(files)
+        return cls(where, manifest, files, key or sealing.read_key())
 
     def read(self, name: str) -> bytes:
         """The content of one file of the bundle; one that is stored encrypted or coded is decoded, in memory.
@@ -196,9 +212,23 @@ class Bundle:
         packed = pack(path, self.manifest, files)
         return Bundle(packed.path, packed.manifest, files, key)
 
+    def rewritten(
+        self, path: str | os.PathLike[str], manifest: Manifest, added: Mapping[str, bytes] | None = None
+    ) -> "Bundle":
+        """Write the same files, encrypted ones as they are, and `added` ones, with a manifest of the same name.
+
+        Raises:
+            InputError: `path` cannot be written.
+        """
+        files = self._files if added is None else {**self._files, **added}
+        packed = pack(path, manifest, files)
+        return Bundle(packed.path, packed.manifest, files, self._key)
+
     @property
     def size(self) -> int:
         """Length of all files together, in bytes."""
+        if isinstance(self._files, _Files):
+            return sum(int(entry["bytes"]) for entry in self.manifest.files.values())
         return sum(len(content) for content in self._files.values())  # one at a time
 
 
@@ -210,6 +240,8 @@ def pack(path: str | os.PathLike[str], manifest: Manifest, files: Mapping[str, b
     Raises:
         InputError: `path` cannot be written.
     """
+    import hashlib  # brings OpenSSL, which a start without a look into any file can do without
+
     entries = {
         name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         for name, content in files.items()
@@ -229,6 +261,8 @@ def pack(path: str | os.PathLike[str], manifest: Manifest, files: Mapping[str, b
 
 
 def _write_zip(path: Path, manifest: str, files: Mapping[str, bytes]) -> None:
+    import zipfile  # only where there is one: it takes a fifth of this module's time to import
+
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name in (_MANIFEST, *sorted(files)):
             info = zipfile.ZipInfo(name, _EPOCH)
@@ -236,26 +270,62 @@ def _write_zip(path: Path, manifest: str, files: Mapping[str, bytes]) -> None:
             archive.writestr(info, manifest if name == _MANIFEST else files[name])
 
 
-def _read_folder(where: Path) -> dict[str, bytes]:
-    return {entry.name: entry.read_bytes() for entry in sorted(where.iterdir()) if entry.is_file()}
+def _content(where: Path, name: str) -> bytes:
+    """One file of a folder or a zip; `KeyError` if it is not there."""
+    if where.is_dir():
+        path = where / name
+        if not path.is_file():
+            raise KeyError(name)
+        return path.read_bytes()
+    import zipfile
 
-
-def _read_zip(where: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(where) as archive:
-            return {name: archive.read(name) for name in archive.namelist()}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+            entry = archive.getinfo(name)
+            if entry.compress_type == zipfile.ZIP_STORED:
+                return _span(where, entry.header_offset, entry.file_size)
+            return archive.read(name)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
         raise BundleError(
             f"{where}: not a bundle, or cut short ({error}); fetch or build it again"
         ) from error
 
 
-def _verify(found: Mapping[str, bytes], name: str, entry: Mapping[str, Any], where: Path) -> None:
-    if name not in found:
-        raise BundleError(f"{where}: {name} is missing, though the manifest lists it")
-    digest = hashlib.sha256(found[name]).hexdigest()
-    if digest != entry["sha256"]:
-        raise BundleError(
-            f"{where}: {name} has SHA-256 {digest[:16]}…, the manifest says {str(entry['sha256'])[:16]}…; "
-            "the file was altered: fetch or build the bundle again"
-        )
+def _span(where: Path, header: int, length: int) -> bytes:
+    """What a zip holds at a local header, without its own check sum: the manifest's is a better one."""
+    with where.open("rb") as file:
+        file.seek(header)
+        file.seek(sum(sharing.LOCAL.unpack(file.read(sharing.LOCAL.size))), os.SEEK_CUR)
+        return file.read(length)
+
+
+class _Files(Mapping[str, bytes]):
+    """A bundle's files, each read and checked when it is asked for."""
+
+    def __init__(self, where: Path, manifest: Manifest) -> None:
+        self._where, self._manifest = where, manifest
+
+    def __getitem__(self, name: str) -> bytes:
+        import hashlib
+
+        entry = self._manifest.files[name]
+        try:
+            content = _content(existing(self._where, "the bundle that was opened"), name)
+        except KeyError as error:
+            raise BundleError(f"{self._where}: {name} is missing, though the manifest lists it") from error
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != entry["sha256"]:
+            raise BundleError(
+                f"{self._where}: {name} has SHA-256 {digest[:16]}…, the manifest says "
+                f"{str(entry['sha256'])[:16]}…; the file was altered: fetch or build the bundle again"
+            )
+        return content
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._manifest.files
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._manifest.files)
+
+    def __len__(self) -> int:
+        return len(self._manifest.files)

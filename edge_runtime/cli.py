@@ -1,4 +1,4 @@
-"""Commands of the device side: run, bench, targets."""
+"""Commands of the device side: run, targets, and where the others are."""
 
 import argparse
 import json
@@ -8,28 +8,49 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime import console, data, profile
+from edge_runtime import console, data, declared, profile
 from edge_runtime.accelerators.cli import ACCELERATE
+from edge_runtime.bench.cli import BENCH
 from edge_runtime.command import Command
-from edge_runtime.emulator.cli import DOCTOR, EMULATE
+from edge_runtime.doctor.cli import DOCTOR
+from edge_runtime.emulator.cli import EMULATE
 from edge_runtime.errors import InputError
 from edge_runtime.files import atomic
+from edge_runtime.packing_cli import PACK
 from edge_runtime.sealing_cli import SEAL
 from edge_runtime.serving.cli import SERVE
 from edge_runtime.session import Session
 from edge_runtime.target import Target, target_names
 from edge_runtime.tensors import Array
 from edge_runtime.training.cli import TRAIN
+from edge_runtime.tuning.cli import TUNE
 from edge_runtime.web.cli import EXPORT
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", help="a bundle, or an .onnx file")
+    parser.add_argument("bundle", help="a bundle, or an .onnx or .tflite file")
     parser.add_argument(
-        "--input", required=True, help="an .npz with x (and y), an .npy, or a folder of pictures"
+        "inputs", nargs="*", help="pictures, .wav, .npy or .npz files, or folders of them: answered in words"
     )
     parser.add_argument(
-        "--preprocess", help="for pictures: resize=256,crop=224,mean=127,std=128 (default: the bundle's)"
+        "--input",
+        help="an .npz with x (and y), an .npy, or a folder of pictures: the best class of each sample",
+    )
+    parser.add_argument(
+        "--preprocess",
+        help="for pictures: resize=256,crop=224,mean=127,std=128, or fit=letterbox,crop=320; for sounds: "
+        "kind=audio,rate=16000,window=512 (default: the bundle's)",
+    )
+    parser.add_argument(
+        "--postprocess",
+        help="kind=classify,top=5, kind=multilabel, kind=detect,threshold=0.3,iou=0.5, kind=segment or kind=events "
+        "(default: the bundle's, else classify)",
+    )
+    parser.add_argument(
+        "--labels", help="a text file with the name of one class a line (default: the bundle's)"
+    )
+    parser.add_argument(
+        "--draw", metavar="PNG", help="the picture with its answer; of several, a folder of them"
     )
     parser.add_argument("--output", help="write the outputs to this .npz")
     parser.add_argument(
@@ -39,11 +60,18 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
+    if bool(args.inputs) == bool(args.input):
+        raise InputError("expected what to run on: pictures, sounds or arrays after the bundle, or --input")
+    console.listen()
     session = Session(args.bundle, threads=args.threads)
+    named = declared.labels_in(args.labels) if args.labels else ()
+    if args.inputs:
+        _answer(args, session, named)
+        return
     manifest = session.bundle.manifest if session.bundle else None
     preprocess = manifest.preprocess if manifest else None
     if args.preprocess:
-        preprocess = data.parse_preprocess(args.preprocess)
+        preprocess = declared.parse_preprocess(args.preprocess)
     samples = data.fit(data.load(args.input, preprocess), session.inputs[0], args.input)
     columns = [
         session.run_batches(samples.x[i : i + 1]) for i in console.progress(range(len(samples)), "run")
@@ -51,7 +79,7 @@ def _run(args: argparse.Namespace) -> None:
     outputs = [np.concatenate(column) for column in zip(*columns, strict=True)]
     if args.output:
         _save(args.output, {spec.name: out for spec, out in zip(session.outputs, outputs, strict=True)})
-    labels = manifest.labels if manifest else ()
+    labels = named or (manifest.labels if manifest else ())
     result = _summary(outputs[0], samples, labels)
     profile.mark_inferences(session, {session.inputs[0].name: samples.x[:1]})
     if args.json:
@@ -64,6 +92,27 @@ def _run(args: argparse.Namespace) -> None:
     print(console.table(["sample", "class", "score", *(() if samples.y is None else ("label",))], rows))
     if "accuracy" in result:
         print(f"\naccuracy {result['accuracy']:.4f} over {len(samples)} samples")
+
+
+def _answer(args: argparse.Namespace, session: Session, labels: tuple[str, ...]) -> None:
+    """Answer pictures, sounds and arrays in words."""
+    # Here, because most commands need none of it, and every command imports this file.
+    from edge_runtime.processing import command
+
+    results = command.answer(
+        session,
+        args.inputs,
+        preprocess=declared.parse_input(args.preprocess) if args.preprocess else None,
+        postprocess=declared.parse_postprocess(args.postprocess) if args.postprocess else None,
+        labels=labels,
+        draw=args.draw,
+        save=(lambda arrays: _save(args.output, arrays)) if args.output else None,
+    )
+    profile.mark_inferences(session)
+    if args.json:
+        print(json.dumps({"results": [result.to_json() for result in results]}))
+    else:
+        print(command.text(results))
 
 
 def _summary(scores: Array, samples: data.Samples, labels: tuple[str, ...]) -> dict[str, Any]:
@@ -83,46 +132,6 @@ def _save(path: str, arrays: dict[str, Array]) -> None:
         np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
-def _bench_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "bundle", nargs="+", help="bundles or .onnx files; several are timed in turn, round by round"
-    )
-    parser.add_argument("--rounds", type=int, default=30, help="timed calls of each (default 30)")
-    parser.add_argument("--threads", type=int, default=1, help="threads within an operator (default 1)")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
-
-
-def _bench(args: argparse.Namespace) -> None:
-    if args.rounds < 1:
-        raise InputError(f"--rounds {args.rounds}: at least 1 is needed")
-    sessions = [Session(path, threads=args.threads) for path in args.bundle]
-    feeds = [profile.example(session.inputs) for session in sessions]
-    calls = [lambda s=s, x=x: s.run(x) for s, x in zip(sessions, feeds, strict=True)]
-    latencies = profile.interleaved(calls, args.rounds)
-    for tag, (session, feed) in enumerate(zip(sessions, feeds, strict=True)):
-        profile.mark_inferences(session, feed, tag)
-    found = list(zip(args.bundle, sessions, latencies, strict=True))
-    if args.json:
-        for path, session, latency in found:
-            print(json.dumps({"model": path, "bytes": _size(path, session), **latency.to_json()}))
-        return
-    rows = [
-        (
-            Path(path).name,
-            console.megabytes(_size(path, session)),
-            f"{t.median_ms:.3f}",
-            f"{t.p90_ms:.3f}",
-            t.n,
-        )
-        for path, session, t in found
-    ]
-    print(console.table(["model", "size", "median ms", "p90 ms", "n"], rows))
-
-
-def _size(path: str, session: Session) -> int:
-    return session.bundle.size if session.bundle else Path(path).stat().st_size
-
-
 def _targets_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
 
@@ -136,9 +145,12 @@ def _targets(args: argparse.Namespace) -> None:
     print(console.table(["target", "what it is"], [(t.name, t.summary) for t in targets]))
 
 
-RUN = Command("run", "Run a bundle on data.", "littoral run m.bundle --input x.npz", _run_arguments, _run)
-BENCH = Command(
-    "bench", "Measure latency here.", "littoral bench m.bundle other.onnx", _bench_arguments, _bench
+RUN = Command(
+    "run",
+    "Run a bundle on pictures, sounds or arrays, and answer in words.",
+    "littoral run m.bundle photo.jpg --draw found.png",
+    _run_arguments,
+    _run,
 )
 TARGETS = Command("targets", "List the devices known.", "littoral targets", _targets_arguments, _targets)
-COMMANDS = [RUN, BENCH, SERVE, EXPORT, SEAL, ACCELERATE, TRAIN, TARGETS, EMULATE, DOCTOR]
+COMMANDS = [RUN, BENCH, SERVE, PACK, EXPORT, SEAL, ACCELERATE, TRAIN, TUNE, TARGETS, EMULATE, DOCTOR]

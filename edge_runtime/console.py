@@ -67,3 +67,13 @@ def say(text: str) -> None:
 def megabytes(count: float) -> str:
     """``18.6 MB``."""
     return f"{count / 1e6:.2f} MB" if count < 1e7 else f"{count / 1e6:.1f} MB"
+
+
+def listen() -> None:
+    """Show what the library logs, line by line on stderr, as commands do."""
+    import logging
+
+    logger = logging.getLogger("edge_runtime")
+    if not logger.handlers:
+        logger.addHandler(logging.StreamHandler())
+        logger.setLevel(logging.INFO)

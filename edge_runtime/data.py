@@ -2,18 +2,21 @@
 
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_runtime.bundle import Preprocess
-from edge_runtime.errors import BackendError, InputError
+from edge_runtime.errors import InputError
 from edge_runtime.files import existing
 from edge_runtime.tensors import Array, TensorSpec, describe
 
-_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+if TYPE_CHECKING:
+    from edge_runtime.declared import Input
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Samples:
         return len(self.x)
 
 
-def load(path: str | os.PathLike[str], preprocess: Preprocess | None = None) -> Samples:
+def load(path: str | os.PathLike[str], preprocess: "Input | None" = None) -> Samples:
     """Read samples.
 
     A folder holds pictures: either directly (no labels), or in one folder a class. Class folders that are all
@@ -185,8 +188,11 @@ def _labels(y: Array, where: Path) -> Array:
     return y.astype(np.int64)
 
 
-def _load_folder(where: Path, preprocess: Preprocess | None) -> Samples:
-    if preprocess is None:
+def _load_folder(where: Path, preprocess: "Input | None") -> Samples:
+    from edge_runtime.declared import Preprocess
+    from edge_runtime.processing.images import read_picture
+
+    if not isinstance(preprocess, Preprocess):
         raise InputError(
             f"{where}: a folder of pictures needs --preprocess, such as resize=256,crop=224,mean=127,std=128"
         )
@@ -195,7 +201,7 @@ def _load_folder(where: Path, preprocess: Preprocess | None) -> Samples:
         files = _pictures(where)
         if not files:
             raise InputError(
-                f"{where}: holds no pictures ({', '.join(_PICTURES)}) and no class folders of them"
+                f"{where}: holds no pictures ({', '.join(PICTURES)}) and no class folders of them"
             )
         return Samples(np.stack([read_picture(file, preprocess) for file in files]))
     indices = (
@@ -207,39 +213,7 @@ def _load_folder(where: Path, preprocess: Preprocess | None) -> Samples:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in _PICTURES)
-
-
-def read_picture(path: Path, preprocess: Preprocess) -> Array:
-    """One picture as the model's input: float32[channels, crop, crop].
-
-    Raises:
-        InputError: it is not a picture.
-        BackendError: Pillow is not installed.
-    """
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError as error:
-        raise BackendError("reading pictures needs Pillow: pip install 'littoral[images]'") from error
-    try:
-        with Image.open(path) as opened:
-            picture = opened.convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
-        raise InputError(f"{path}: not a picture that can be read ({error})") from error
-    scale = preprocess.resize / min(picture.size)
-    size = (
-        max(preprocess.crop, round(picture.width * scale)),
-        max(preprocess.crop, round(picture.height * scale)),
-    )
-    resized = np.asarray(picture.resize(size, Image.Resampling.BICUBIC), np.float32)
-    top, left = (resized.shape[0] - preprocess.crop) // 2, (resized.shape[1] - preprocess.crop) // 2
-    return normalise(resized[top : top + preprocess.crop, left : left + preprocess.crop], preprocess)
-
-
-def normalise(picture: Array, preprocess: Preprocess) -> Array:
-    """From [h, w, channels], 0 to 255, to float32[channels, h, w] as the model takes it."""
-    mean, std = np.asarray(preprocess.mean, np.float32), np.asarray(preprocess.std, np.float32)
-    return np.ascontiguousarray(((picture.astype(np.float32) - mean) / std).transpose(2, 0, 1))
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES)
 
 
 def batches(
@@ -256,24 +230,3 @@ def batches(
     for start in range(0, len(order), size):
         chosen = order[start : start + size]
         yield samples.x[chosen], samples.y[chosen]
-
-
-def parse_preprocess(text: str) -> Preprocess:
-    """Read ``resize=256,crop=224,mean=127,std=128``; a value per channel is written ``mean=124/117/104``.
-
-    Raises:
-        InputError: a key is unknown or a value is not a number.
-    """
-    read: dict[str, Callable[[str], object]] = {"resize": int, "crop": int, "mean": _numbers, "std": _numbers}
-    found: dict[str, object] = {}
-    try:
-        for part in text.split(","):
-            key, _, value = part.strip().partition("=")
-            found[key] = read[key](value)
-        return Preprocess(**found)  # type: ignore[arg-type]
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"--preprocess '{text}': expected resize=256,crop=224,mean=127,std=128") from error
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split("/"))

@@ -1,9 +1,6 @@
 """Files that appear whole or not at all: atomic writes, digests, and the cache folder."""
 
-import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +18,12 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         InputError: the folder of `path` does not exist or may not be written.
     """
+    import shutil  # neither is needed to run a model
+    import tempfile
+
     final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
     try:
+        final.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
     except OSError as error:
         raise InputError(
@@ -60,6 +60,8 @@ def existing(path: str | os.PathLike[str], what: str) -> Path:
 
 def sha256(path: str | os.PathLike[str]) -> str:
     """SHA-256 of the file, in hexadecimal."""
+    import hashlib  # brings the whole of OpenSSL
+
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

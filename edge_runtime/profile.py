@@ -6,7 +6,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,19 +18,30 @@ MARK = 77
 """The `which` of a getpriority(2) call that means nothing to the kernel and "count from here" to the emulator."""
 MARKS_VARIABLE = "LITTORAL_MARKS"
 """Environment variable with which an emulator asks for marks."""
+EMULATED_VARIABLE = "LITTORAL_EMULATED"
+"""And that with which it says, where it asks for none, that this is an emulated device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Time a call, in milliseconds, over `n` calls."""
+    """Time a call, in milliseconds, over `n` calls: the median, percentiles above it, and the mean."""
 
     median_ms: float
     p90_ms: float
     n: int
+    p95_ms: float
+    p99_ms: float
+    mean_ms: float
+
+    @classmethod
+    def of(cls, spent_ms: Sequence[float]) -> "Latency":
+        """From the times of single calls."""
+        p90, p95, p99 = np.quantile(spent_ms, (0.9, 0.95, 0.99)).tolist()
+        return cls(statistics.median(spent_ms), p90, len(spent_ms), p95, p99, statistics.fmean(spent_ms))
 
     def to_json(self) -> dict[str, float]:
         """As a plain table."""
-        return {"median_ms": self.median_ms, "p90_ms": self.p90_ms, "n": self.n}
+        return asdict(self)
 
 
 def example(specs: Sequence[TensorSpec], seed: int = 0, free: int = 1) -> dict[str, Array]:
@@ -56,7 +67,7 @@ def interleaved(calls: Sequence[Callable[[], Any]], rounds: int, warmup: int = 3
             began = time.perf_counter_ns()
             call()
             spent.append((time.perf_counter_ns() - began) / 1e6)
-    return [Latency(statistics.median(spent), float(np.quantile(spent, 0.9)), rounds) for spent in times]
+    return [Latency.of(spent) for spent in times]
 
 
 def measure(session: Session, inputs: Mapping[str, Array] | None = None, rounds: int = 30) -> Latency:

@@ -6,10 +6,7 @@ content, which keeps bundles reproducible and never pairs one nonce with two con
 nonces, RFC 8452). A device's key is derived from a master key by HKDF-SHA-256 (RFC 5869).
 """
 
-import hashlib
-import hmac
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +25,9 @@ def seal(content: bytes, bundle: str, name: str, key: bytes) -> bytes:
     Raises:
         BackendError: the cryptography package is missing.
     """
+    import hashlib
+    import hmac  # as the others here: none is needed to read a bundle that is not encrypted
+
     nonce = hmac.digest(key, b"nonce" + _about(bundle, name) + hashlib.sha256(content).digest(), "sha256")[
         :_NONCE
     ]
@@ -99,6 +99,8 @@ def write_key(path: str | os.PathLike[str], key: bytes | None = None) -> bytes:
     final = Path(path)
     if final.exists():
         raise InputError(f"{final}: exists already; a key that is overwritten is lost")
+    import secrets
+
     chosen = key or secrets.token_bytes(_LENGTH)
     with atomic(final) as partial:
         partial.touch(0o600)
@@ -108,5 +110,7 @@ def write_key(path: str | os.PathLike[str], key: bytes | None = None) -> bytes:
 
 def device_key(master: bytes, device: str) -> bytes:
     """The key of one device: HKDF-SHA-256 of the master key, with the device's name as info."""
+    import hmac
+
     extracted = hmac.digest(b"littoral device key", master, "sha256")
     return hmac.digest(extracted, device.encode() + b"\x01", "sha256")

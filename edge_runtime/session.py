@@ -1,19 +1,23 @@
 """Sessions: a loaded bundle (or ONNX file) on an engine, ready to run."""
 
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_runtime.bundle import Bundle
-from edge_runtime.data import feeds
-from edge_runtime.engines import FILES, engine_for, installed, open_engine
+from edge_runtime.engines import Engine, open_engine
 from edge_runtime.errors import InputError
 from edge_runtime.files import existing
-from edge_runtime.target import Target
-from edge_runtime.tensors import Array, check_inputs
+from edge_runtime.tensors import Array, as_arrays, check_inputs
+from edge_runtime.tuning.source import Source
+
+if TYPE_CHECKING:
+    from edge_runtime.accelerators.automatic import Accelerated
+    from edge_runtime.accelerators.select import Choice
+    from edge_runtime.binding import Binding
+    from edge_runtime.bundle import Bundle
+    from edge_runtime.tuning import store
 
 
 class Session:
@@ -24,12 +28,14 @@ class Session:
 
     def __init__(
         self,
-        model: Bundle | str | os.PathLike[str] | bytes,
+        model: "Bundle | str | os.PathLike[str] | bytes",
         *,
         providers: Sequence[str] | None = None,
         threads: int = 0,
         exact_int8: bool = True,
         engine: str | None = None,
+        accelerators: str | bool = "auto",
+        tune: str | bool = "auto",
     ) -> None:
         """Load a bundle, an ONNX file, or serialised ONNX.
 
@@ -38,45 +44,111 @@ class Session:
             providers: execution providers, best first; None takes what the bundle's target names.
             threads: threads within an operator; 0 lets the engine choose.
             exact_int8: refuse int8 kernels that saturate (see `edge_runtime.engines.onnx`).
-            engine: "onnxruntime" or "litert"; None takes the first, in the order of the bundle's target, whose file is
-                there.
+            engine: "onnxruntime" or "litert"; None takes the bundle's own, or the first in the order of its
+                target, whose file is there.
+            accelerators: "auto" takes the best of those that the bundle's target names which really runs it, also a
+                simulator; "hardware" no simulator; False none. `choice` says what was taken, and why others were not.
+                A provider or an engine that is asked for leaves them out.
+            tune: "auto" runs it as `littoral tune` found to be fastest on this device, if it did; True measures first
+                where nothing is known; False runs it as its target says. `tuned` says what was taken.
 
         Raises:
-            InputError: there is nothing at the path.
+            InputError: there is nothing at the path, or `accelerators` or `tune` is something else.
             BundleError: the bundle is damaged.
             ModelError: the engine does not accept the graph.
             BackendError: the engine or a provider is missing.
         """
-        graph, self.bundle, self.name, chosen = _graph(model, engine)
-        options: dict[str, Any] = {}
-        if chosen == "onnxruntime":
-            if providers is None and self.bundle is not None:
-                providers = Target.load(self.bundle.manifest.target).providers
-            options = {"providers": providers or ("CPUExecutionProvider",), "exact_int8": exact_int8}
-        opened = open_engine(chosen, graph, where=self.name, threads=threads, **options)
-        self.engine = chosen
+        source = source_of(model)
+        self.bundle, self.name = source.bundle, source.name
+        asked = providers is not None or engine is not None
+        chosen = engine or source.preferred()
+        #: The setting that the tuner chose for this device, and what it measured; None for a session as it is.
+        self.tuned = _tuned(source, threads, exact_int8, tune, asked)
+
+        def ordinary() -> Engine:
+            if self.tuned is not None:
+                setting, graph = self.tuned.opened()
+                return setting.open(source, graph)
+            options: dict[str, Any] = {}
+            if chosen == "onnxruntime":
+                options = {"providers": providers or source.providers(), "exact_int8": exact_int8}
+            return open_engine(chosen, source.read(chosen), where=self.name, threads=threads, **options)
+
+        self._accelerated = _accelerated(self.bundle, ordinary, threads, accelerators, asked)
+        opened = self._accelerated or ordinary()
+        self._engine = self.tuned.setting.engine if self.tuned is not None else chosen
         self.inputs, self.outputs, self._run = opened.inputs, opened.outputs, opened.run
+        self._bind, self._ordinary = opened.bind, opened
         self._seen: tuple[Any, ...] = ()
+
+    @property
+    def engine(self) -> str:
+        """The engine that runs it; an accelerator is one of onnxruntime's providers."""
+        return "onnxruntime" if self.choice is not None and self.choice.session is not None else self._engine
+
+    @property
+    def choice(self) -> "Choice | None":
+        """Which accelerator was taken and why others were not, as text by `str`; None where the target names none."""
+        return self._accelerated.choice if self._accelerated is not None else None
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the model once.
 
         Args:
-            inputs: an array for each of `self.inputs`, by name; dtype and shape as declared there.
+            inputs: an array for each of `self.inputs`, by name; dtype and shape as declared there. It is read where it
+                is, also that of another library which speaks DLPack (a PyTorch tensor on the CPU, say).
 
         Returns:
-            An array for each of `self.outputs`, by name.
+            An array for each of `self.outputs`, by name; the caller's own.
 
         Raises:
             InputError: a name is missing or unknown, or an array does not fit.
             ModelError: the engine failed while running.
         """
         # One comparison for the usual case, a call like the one before; the full check only when it differs.
-        seen = tuple([(name, a.dtype, a.shape) for name, a in inputs.items()])
-        if seen != self._seen:
+        try:
+            seen = tuple([(name, a.__class__, a.dtype, a.shape) for name, a in inputs.items()])
+        except AttributeError:  # something that is no array
+            seen = ()
+        if seen != self._seen or not seen:
+            inputs = as_arrays(inputs)
             check_inputs(self.inputs, inputs)
-            self._seen = seen
+            self._seen = tuple([(name, a.__class__, a.dtype, a.shape) for name, a in inputs.items()])
         return self._run(inputs)
+
+    def shrink(self) -> None:
+        """After its next run, give back to the system the memory that the sessions of this process hold and do not use.
+
+        For a process that will be idle: the run after that one has to fetch it again.
+        """
+        shrink = getattr(self._ordinary, "shrink", None)
+        if shrink is not None:
+            shrink()
+
+    def bind(
+        self,
+        inputs: Mapping[str, Array] | None = None,
+        outputs: Mapping[str, Array] | None = None,
+        lengths: Mapping[str, int] | None = None,
+    ) -> "Binding":
+        """Run from arrays into arrays that stay where they are: nothing is allocated from call to call.
+
+        Args:
+            inputs: an array for each of `self.inputs`, contiguous; what is not given is made.
+            outputs: likewise for `self.outputs`; they may lie in memory that another process reads (`shared_arrays`).
+            lengths: of axes that may vary, for arrays that are made; 1 where none is given.
+
+        Returns:
+            What to write to, call and read: ``b.inputs["x"][:] = x; b(); b.outputs["y"]``.
+
+        Raises:
+            InputError: an array does not fit, or an output's shape does not follow from the inputs'.
+        """
+        from edge_runtime.binding import Binding
+
+        given = {**as_arrays(inputs or {}), **as_arrays(outputs or {})}
+        into = Binding.made(self.inputs, self.outputs, given, lengths or {})
+        return into.calling(self._bind(into.inputs, into.outputs))
 
     def run_batches(self, x: Array, batch: int = 0) -> list[Array]:
         """Run the model over many samples.
@@ -96,6 +168,8 @@ class Session:
             raise InputError(
                 f"{self.name}: takes {len(self.inputs)} inputs ({names}); expected an array for each, by its name"
             )
+        from edge_runtime.data import feeds
+
         parts = []
         for feed, count in feeds(x, self.inputs, batch):
             parts.append([out[:count] if count else out[None] for out in self.run(feed).values()])
@@ -107,22 +181,54 @@ class Session:
             ) from error
 
 
-def _graph(
-    model: Bundle | str | os.PathLike[str] | bytes, engine: str | None
-) -> tuple[bytes | Path, Bundle | None, str, str]:
-    """What is loaded, of which bundle, what to call it, and the engine that was asked for or that reads it."""
+def _accelerated(
+    bundle: "Bundle | None",
+    ordinary: Callable[[], Engine],
+    threads: int,
+    accelerators: str | bool,
+    asked: bool,
+) -> "Accelerated | None":
+    """The bundle on its target's accelerators; None where that names none, which costs nothing."""
+    if accelerators not in ("auto", "hardware", True, False):
+        raise InputError(f"accelerators is {accelerators!r}; expected 'auto', 'hardware' or False")
+    if asked or not accelerators or bundle is None:
+        return None
+    if "infer.onnx" not in bundle or "selftest.npz" not in bundle:
+        return None
+    from edge_runtime.target import Target
+
+    target = Target.load(bundle.manifest.target)
+    if not target.accelerators:
+        return None
+    from edge_runtime.accelerators.automatic import accelerated
+
+    return accelerated(bundle, target, ordinary, threads=threads, simulations=accelerators != "hardware")
+
+
+def _tuned(
+    source: Source, threads: int, exact_int8: bool, tune: str | bool, asked: bool
+) -> "store.Choice | None":
+    """What the tuner chose for this device; None where nothing is known and nothing shall be measured."""
+    if tune not in ("auto", True, False):
+        raise InputError(f"tune is {tune!r}; expected 'auto', True or False")
+    if tune is True and asked:
+        raise InputError("tune chooses the engine and the provider: leave out `engine` and `providers`")
+    if asked or not tune or not exact_int8 or (tune == "auto" and not source.tuned_before()):
+        return None
+    from edge_runtime.tuning import store, tuner
+
+    return tuner.tuned(source, threads) if tune is True else store.load(source, threads)
+
+
+def source_of(model: "Bundle | str | os.PathLike[str] | bytes") -> Source:
+    """What is loaded, and what to call it in an error."""
     if isinstance(model, bytes):
-        return model, None, "model", engine or "onnxruntime"
-    if not isinstance(model, Bundle):
+        return Source(model, "model")
+    if isinstance(model, str | os.PathLike):
         path = existing(model, "a bundle, an .onnx or a .tflite file")
         if path.is_file() and path.suffix in (".onnx", ".tflite"):
-            return path, None, str(path), engine or engine_for(path)
-        model = Bundle.open(path)
-    chosen = engine or _preferred(model)
-    return model.read(FILES[chosen]), model, str(model.path), chosen
+            return Source(path, str(path))
+        from edge_runtime.bundle import Bundle
 
-
-def _preferred(bundle: Bundle) -> str:
-    """The first engine of the target's order that the bundle has a file for and that is installed."""
-    there = [name for name in Target.load(bundle.manifest.target).engines if FILES[name] in bundle]
-    return next((name for name in there if installed(name)), there[-1] if there else "onnxruntime")
+        model = Bundle.open(path, whole=False)
+    return Source(model, str(model.path))

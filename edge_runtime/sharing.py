@@ -11,7 +11,6 @@ other file, from its `offset` on.
 import io
 import json
 import struct
-import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,7 +21,7 @@ from edge_runtime.errors import BundleError
 SUFFIX = ".shared"
 _MAGIC = b"LTS1"
 _HEAD = struct.Struct("<4sI")
-_LOCAL = struct.Struct("<26xHH")  # a local file header of a zip: lengths of the name and of what follows it
+LOCAL = struct.Struct("<26xHH")  # a local file header of a zip: lengths of the name and of what follows it
 
 
 def share(
@@ -76,10 +75,12 @@ def restore(stored: bytes, read: Callable[[str], bytes]) -> bytes:
 
 def npz_places(content: bytes) -> dict[str, dict[str, int]]:
     """Offset and length of the data of each array in an uncompressed .npz."""
+    import zipfile
+
     found = {}
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for entry in archive.infolist():
-            start = entry.header_offset + _LOCAL.size + sum(_LOCAL.unpack_from(content, entry.header_offset))
+            start = entry.header_offset + LOCAL.size + sum(LOCAL.unpack_from(content, entry.header_offset))
             stream = io.BytesIO(content[start : start + 4096])
             np.lib.format.read_magic(stream)
             np.lib.format.read_array_header_1_0(stream)

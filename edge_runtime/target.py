@@ -3,13 +3,12 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import TargetError, hint
 
-_FOLDER = resources.files("edge_runtime") / "targets"
+_FOLDER = Path(__file__).with_name("targets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +38,10 @@ class Target:
     saturating_int8: bool = False
 
     def __post_init__(self) -> None:
-        if self.arch not in ("aarch64", "x86_64"):
-            raise TargetError(f"target '{self.name}': arch is '{self.arch}'; expected aarch64 or x86_64")
+        if self.arch not in ("aarch64", "x86_64", "armv8.1-m"):
+            raise TargetError(
+                f"target '{self.name}': arch is '{self.arch}'; expected aarch64, x86_64 or armv8.1-m"
+            )
         if self.activation not in ("uint8", "int8"):
             raise TargetError(
                 f"target '{self.name}': activation is '{self.activation}'; expected uint8 or int8"

@@ -86,3 +86,29 @@ def check_inputs(specs: Iterable[TensorSpec], inputs: Mapping[str, Array]) -> No
                 f"input '{name}': missing; the model takes {', '.join(map(str, wanted.values()))}"
             )
         spec.check(np.asarray(inputs[name]))
+
+
+def as_arrays(given: Mapping[str, Any]) -> dict[str, Array]:
+    """NumPy arrays over the memory of what was given; an array is itself.
+
+    Raises:
+        InputError: something is neither an array nor speaks DLPack, or lies in another device's memory.
+    """
+    return {
+        name: value if isinstance(value, np.ndarray) else _as_array(name, value)
+        for name, value in given.items()
+    }
+
+
+def _as_array(name: str, value: Any) -> Array:
+    if not hasattr(value, "__dlpack__"):
+        raise InputError(
+            f"'{name}': expected a NumPy array, or one that speaks DLPack, got {type(value).__name__}"
+        )
+    try:
+        taken: Array = np.from_dlpack(value)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"'{name}': it cannot be read where it is ({error}); give a copy in CPU memory"
+        ) from error
+    return taken

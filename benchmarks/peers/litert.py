@@ -35,12 +35,9 @@ FORMS = ("fp32", "int8")
 
 
 def load(model: Path, form: str, folder: Path) -> Callable[[Array], Callable[[], Array]]:
-    """Convert the model, and open it on one thread; its inputs have channels last, as LiteRT's users give them."""
-    importlib.import_module("onnx2tf").convert(
-        input_onnx_file_path=str(model), output_folder_path=str(folder / "tflite"), non_verbose=True
-    )
+    """Convert the model unless it is a .tflite, and open it on one thread; inputs have the axes that it wants."""
     runtime = importlib.import_module("ai_edge_litert.interpreter")
-    (path,) = folder.glob("tflite/*_float32.tflite")
+    path = model if model.suffix == ".tflite" else _converted(model, folder)
     if form == "int8":
         path = _quantized(path, folder)
     interpreter = runtime.Interpreter(model_path=str(path), num_threads=1)
@@ -58,6 +55,14 @@ def load(model: Path, form: str, folder: Path) -> Callable[[Array], Callable[[],
         return call
 
     return bind
+
+
+def _converted(model: Path, folder: Path) -> Path:
+    importlib.import_module("onnx2tf").convert(
+        input_onnx_file_path=str(model), output_folder_path=str(folder / "tflite"), non_verbose=True
+    )
+    (path,) = folder.glob("tflite/*_float32.tflite")
+    return path
 
 
 def _channels_last(x: Array, shape: Array) -> Array:

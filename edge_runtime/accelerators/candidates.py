@@ -15,7 +15,9 @@ class Candidate:
     A plug-in has a `library`, or a Python `module` whose function `locate` gives its path; without either, `provider`
     has to be built into onnxruntime. `options` go to the provider; a value ``module:function`` is called for. `device`
     is the kind of hardware ("NPU", "GPU") that the plug-in must report, or else what it does is a simulation;
-    `install` is the line that brings it.
+    `install` is the line that brings it. `signs` are patterns of paths that exist where the hardware and its driver
+    are. `compiler` names a module of this folder that writes the accelerator's own
+    form, for which onnxruntime is not needed; then `options` are the compiler's, and `provider` may be empty.
     """
 
     label: str
@@ -27,6 +29,8 @@ class Candidate:
     config: Mapping[str, str] = field(default_factory=dict)
     device: str = "NPU"
     install: str = ""
+    compiler: str = ""
+    signs: tuple[str, ...] = ()
 
     @property
     def plugin(self) -> bool:
@@ -64,6 +68,7 @@ KNOWN: Mapping[str, Candidate] = {
         "QNNExecutionProvider",
         module="onnxruntime_qnn",
         options={"backend_path": "onnxruntime_qnn:get_qnn_htp_path"},
+        signs=("/dev/fastrpc-cdsp*", "/dev/adsprpc-smd"),
         install="pip install onnxruntime-qnn",
     ),
     "openvino": Candidate(
@@ -71,23 +76,49 @@ KNOWN: Mapping[str, Candidate] = {
         "OpenVINOExecutionProvider",
         module="onnxruntime_ep_openvino",
         options={"device_type": "NPU"},
+        signs=("/sys/bus/pci/drivers/intel_vpu/*:*",),
         install="pip install onnxruntime-ep-openvino",
     ),
     "cann": Candidate(
         "Huawei Ascend",
         "CANNExecutionProvider",
         options={"device_id": "0"},
+        signs=("/dev/davinci[0-9]*",),
         install="pip install onnxruntime-cann, in the place of onnxruntime, beside CANN's own driver",
     ),
-    "vitisai": Candidate("AMD Vitis AI", "VitisAIExecutionProvider", install="AMD's Ryzen AI installer"),
-    "coreml": Candidate(
-        "Apple Neural Engine", "CoreMLExecutionProvider", install="pip install onnxruntime, on macOS"
+    "vitisai": Candidate(
+        "AMD Vitis AI",
+        "VitisAIExecutionProvider",
+        signs=("/sys/bus/pci/drivers/amdxdna/*:*",),
+        install="AMD's Ryzen AI installer",
     ),
-    "nnapi": Candidate("Android NNAPI", "NnapiExecutionProvider", install="onnxruntime's Android package"),
+    "coreml": Candidate(
+        "Apple Neural Engine",
+        "CoreMLExecutionProvider",
+        signs=("/System/Library/Frameworks/CoreML.framework",),
+        install="pip install onnxruntime, on macOS",
+    ),
+    "nnapi": Candidate(
+        "Android NNAPI",
+        "NnapiExecutionProvider",
+        signs=("/system/lib64/libneuralnetworks.so",),
+        install="onnxruntime's Android package",
+    ),
     "rknpu": Candidate(
         "Rockchip NPU",
         "RknpuExecutionProvider",
+        options={"platform": "rk3588"},
+        signs=("/dev/rknpu", "/sys/module/rknpu"),
         install="an onnxruntime built with --use_rknpu, or rknn-toolkit-lite2",
+        compiler="rknn",
+    ),
+    "ethos-u": Candidate(
+        "Arm Ethos-U",
+        "",
+        options={"accelerator-config": "ethos-u55-128"},
+        signs=("/dev/ethosu*",),
+        install="a microcontroller with one runs what `littoral accelerate` compiles",
+        compiler="vela",
     ),
     "xnnpack": Candidate(
         "XNNPACK", "XnnpackExecutionProvider", device="CPU", install="an onnxruntime built with --use_xnnpack"
@@ -103,7 +134,7 @@ KNOWN: Mapping[str, Candidate] = {
 
 
 def candidate(entry: Mapping[str, Any], where: str) -> Candidate:
-    """A target's entry: a known `name` with other options, or a plug-in of its own with `provider` and `library`.
+    """A target's entry: a known `name` with other options, or one of its own by `provider` (and `library`, a plug-in).
 
     Raises:
         TargetError: the name is not known, or a field is.
@@ -111,10 +142,10 @@ def candidate(entry: Mapping[str, Any], where: str) -> Candidate:
     fields = dict(entry)
     name = str(fields.pop("name", ""))
     base = KNOWN.get(name)
-    if base is None and not {"provider", "library"} <= set(fields):
+    if base is None and "provider" not in fields:
         raise TargetError(
             f"{where}: unknown accelerator '{name}'{hint(name, KNOWN)}; known: {', '.join(KNOWN)}, "
-            "or give provider and library"
+            "or give a provider, and a library if it is a plug-in"
         )
     unknown = set(fields) - {"label", "provider", "library", "options", "config", "device"}
     if unknown:

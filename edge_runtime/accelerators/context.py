@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_runtime.accelerators.candidates import Candidate, device_of
+from edge_runtime.bundle import Bundle
 from edge_runtime.engines import plugins
 from edge_runtime.errors import BackendError
 from edge_runtime.files import atomic, cache_dir, write_text
+
+_IN_BUNDLE = "context."
 
 
 def folder() -> Path:
@@ -45,12 +48,13 @@ def compile_context(
             model, plugins.options(candidate.config, 1, lengths or {}), found, candidate.resolved(), partial
         )
         content = partial.read_bytes()
-    write_text(path.with_suffix(".json"), json.dumps(_about(content, candidate), indent=1) + "\n")
+    about = _about(content, candidate) | {"nodes": plugins.count_nodes(model)}
+    write_text(path.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
     return path
 
 
-def compiled(home: Path, model: bytes, candidate: Candidate) -> bytes:
-    """The graph compiled for this candidate's chip.
+def compiled(home: Path, model: bytes, candidate: Candidate) -> tuple[bytes, int]:
+    """The graph compiled for this candidate's chip, and how many nodes it had before.
 
     Raises:
         BackendError: there is none, it was altered, or it was made for another chip.
@@ -69,7 +73,32 @@ def compiled(home: Path, model: bytes, candidate: Candidate) -> bytes:
     wanted = _about(content, candidate)
     if about.get("chip") != wanted["chip"]:
         raise BackendError(f"compiled for {about.get('chip')}, and this is {wanted['chip']}")
-    return content
+    if not isinstance(about.get("nodes"), int):
+        raise BackendError(f"{beside.name} does not say of how many nodes it was made; compile again")
+    return content, about["nodes"]
+
+
+def shipped(home: Path, model: bytes, candidate: Candidate) -> dict[str, bytes]:
+    """A compiled graph and what is noted of it, as files of a bundle; empty if there is none."""
+    path = place(home, model, candidate)
+    found = {f"{_IN_BUNDLE}{each.name}": each for each in (path, path.with_suffix(".json"))}
+    whole = all(each.is_file() for each in found.values())
+    return {name: each.read_bytes() for name, each in found.items()} if whole else {}
+
+
+def unpack(home: Path, bundle: Bundle, model: bytes, candidate: Candidate) -> None:
+    """Put the compiled graph that a bundle carries for a candidate's chip, if it does, where others are kept.
+
+    Raises:
+        BundleError: it cannot be read.
+    """
+    path = place(home, model, candidate)
+    names = [path.name, path.with_suffix(".json").name]
+    if path.is_file() or not all(f"{_IN_BUNDLE}{name}" in bundle for name in names):
+        return
+    for name in names:
+        with atomic(home / name) as partial:
+            partial.write_bytes(bundle.read(f"{_IN_BUNDLE}{name}"))
 
 
 def fits(compatibility: str, candidate: Candidate) -> None:

@@ -64,16 +64,17 @@ def inputs(specs: Sequence[TensorSpec]) -> dict[str, Array]:
 def made(specs: Sequence[TensorSpec], run: Any) -> SelfTest:
     """The self-test that `run`, from inputs to outputs by name, defines."""
     given = inputs(specs)
-    return SelfTest(given, run(given), _lengths(specs))
+    return SelfTest(given, run(given), lengths(specs))
 
 
 def stored(specs: Sequence[TensorSpec], content: bytes) -> SelfTest:
     """The self-test that a bundle carries."""
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return SelfTest(inputs(specs), dict(arrays), _lengths(specs))
+        return SelfTest(inputs(specs), dict(arrays), lengths(specs))
 
 
-def _lengths(specs: Sequence[TensorSpec]) -> dict[str, int]:
+def lengths(specs: Sequence[TensorSpec]) -> dict[str, int]:
+    """A length of 1 for each dimension that may vary, by its name."""
     return {dim: 1 for spec in specs for dim in spec.shape if isinstance(dim, str)}
 
 

@@ -18,7 +18,7 @@ from edge_runtime.emulator.needs import complaint, require
 from edge_runtime.emulator.userland import PYTHON, userland
 from edge_runtime.errors import EmulatorError
 from edge_runtime.files import cache_dir, existing
-from edge_runtime.profile import MARKS_VARIABLE
+from edge_runtime.profile import EMULATED_VARIABLE, MARKS_VARIABLE
 from edge_runtime.target import Target
 
 _FOREIGN = ("PYTHON", "LD_", "QEMU_", "VIRTUAL_ENV")  # of the host, and wrong on the device
@@ -172,7 +172,7 @@ def _environment(inherited: Mapping[str, str], path: str, count: bool) -> dict[s
     python = {"PATH": path, "HASHSEED": "0", "UTF8": "1", "NOUSERSITE": "1"}
     given = {f"PYTHON{name}": value for name, value in python.items()}
     given |= {"PYTHONPYCACHEPREFIX": str(_bytecode_folder()), "OPENBLAS_NUM_THREADS": "1"}
-    return kept | given | ({MARKS_VARIABLE: "1"} if count else {})
+    return kept | given | {MARKS_VARIABLE if count else EMULATED_VARIABLE: "1"}
 
 
 def _no_core_file() -> None:

@@ -3,13 +3,12 @@
 An engine reads one form of a model: onnxruntime `infer.onnx`, LiteRT `infer.tflite`. A bundle may carry both.
 """
 
-import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from edge_runtime.errors import BackendError, ModelError
-from edge_runtime.tensors import Array, TensorSpec, check_inputs
+from edge_runtime.errors import BackendError
+from edge_runtime.tensors import Array, TensorSpec
 
 FILES = {"onnxruntime": "infer.onnx", "litert": "infer.tflite"}
 """The engines, and the file of a bundle that each reads."""
@@ -30,6 +29,13 @@ class Engine(Protocol):
         """
         ...
 
+    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], None]:
+        """A call that runs the model from arrays into arrays that are there already, contiguous and of its types.
+
+        The call raises `ModelError` when the engine fails.
+        """
+        ...
+
 
 def engine_for(path: Path) -> str:
     """The engine that reads a file: LiteRT for .tflite, else onnxruntime."""
@@ -38,6 +44,8 @@ def engine_for(path: Path) -> str:
 
 def installed(name: str) -> bool:
     """Whether the engine's package is there; it is not imported."""
+    import importlib.util
+
     packages = {"onnxruntime": ("onnxruntime",), "litert": ("ai_edge_litert", "tflite_runtime")}[name]
     return any(importlib.util.find_spec(package) is not None for package in packages)
 
@@ -50,7 +58,7 @@ def open_engine(name: str, model: bytes | Path, *, where: str, threads: int = 0,
         model: the content of the file that the engine reads, or its path.
         where: what to call it in an error.
         threads: threads within an operator; 0 lets the engine choose.
-        options: further arguments of `edge_runtime.engines.onnx.open_session`; LiteRT has none.
+        options: further arguments of `edge_runtime.engines.onnx.open_session`, or of `LiteRT`.
 
     Raises:
         BackendError: there is no such engine, or it is not installed.
@@ -59,29 +67,9 @@ def open_engine(name: str, model: bytes | Path, *, where: str, threads: int = 0,
     if name == "litert":
         from edge_runtime.engines.litert import LiteRT
 
-        return LiteRT(model, where=where, threads=threads)
+        return LiteRT(model, where=where, threads=threads, **options)
     if name != "onnxruntime":
         raise BackendError(f"no engine '{name}'; there are {', '.join(FILES)}")
-    from edge_runtime.engines import onnx
+    from edge_runtime.engines.onnx import OnnxRuntime
 
-    return _OnnxRuntime(onnx.open_session(model, where=where, threads=threads, **options), where)
-
-
-class _OnnxRuntime:
-    """onnxruntime as an `Engine`."""
-
-    def __init__(self, session: Any, where: str) -> None:
-        from edge_runtime.engines import onnx
-
-        self.inputs = onnx.specs(session.get_inputs())
-        self.outputs = onnx.specs(session.get_outputs())
-        self._names = [spec.name for spec in self.outputs]
-        self._run, self._where = session.run, where
-
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        try:
-            return dict(zip(self._names, self._run(None, inputs), strict=True))
-        except Exception as error:
-            check_inputs(self.inputs, inputs)
-            first = str(error).strip().splitlines()[0]
-            raise ModelError(f"{self._where}: failed while running: {first}") from error
+    return OnnxRuntime(model, where=where, threads=threads, **options)

@@ -6,8 +6,9 @@ of it, each once, by memcpy.
 """
 
 import os
+import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -43,20 +44,36 @@ def load() -> Any:
 class LiteRT:
     """An `edge_runtime.engines.Engine`. Calls from several threads wait for each other: there is one set of tensors."""
 
-    def __init__(self, model: bytes | Path, *, where: str, threads: int = 0) -> None:
+    def __init__(
+        self,
+        model: bytes | Path,
+        *,
+        where: str,
+        threads: int = 0,
+        xnnpack: bool = True,
+        flags: Sequence[str] = (),
+    ) -> None:
         """Load a .tflite model and allocate its tensors.
 
         Args:
             model: the content of a .tflite file, or its path, which is then mapped into memory.
             where: what to call it in an error.
             threads: threads within an operator; 0 takes one for each core that the process may use.
+            xnnpack: False runs every operator in LiteRT's own kernels.
+            flags: of the interpreter's experimental switches, those to set, without "experimental_".
 
         Raises:
             BackendError: LiteRT is not installed.
             ModelError: LiteRT does not accept the model.
         """
         interpreter = load()
-        given = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+        given: dict[str, Any] = (
+            {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+        )
+        given |= {f"experimental_{flag}": True for flag in flags}
+        if not xnnpack:
+            resolvers = sys.modules[interpreter.__module__].OpResolverType
+            given["experimental_op_resolver_type"] = resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         self._where = where
         self._lock = threading.Lock()
         try:
@@ -97,6 +114,16 @@ class LiteRT:
             except (ValueError, RuntimeError) as error:
                 check_inputs(self.inputs, inputs)
                 raise ModelError(f"{self._where}: failed while running: {_first(error)}") from error
+
+    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], None]:
+        """A call that copies these arrays in and out; LiteRT has its own memory. See `edge_runtime.engines.Engine`."""
+
+        def call() -> None:
+            for name, array in self.run(inputs).items():
+                if name in outputs:
+                    np.copyto(outputs[name], array)
+
+        return call
 
     def _resize(self, inputs: Mapping[str, Array]) -> None:
         """Allocate for inputs of other lengths; LiteRT itself would accept any and fail in some operator."""

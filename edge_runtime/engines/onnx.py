@@ -7,14 +7,16 @@ wherever it matters, and has no effect on floating-point graphs, on Arm, or with
 """
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from edge_runtime.engines import memory
 from edge_runtime.errors import BackendError, ModelError
-from edge_runtime.tensors import Array, TensorSpec
+from edge_runtime.tensors import Array, TensorSpec, check_inputs
+from edge_runtime.training.heap import give_back
 
 HEADROOM = "littoral.int8_headroom"
 _TAIL = 65_536  # bytes at the end of a model, where its metadata stands
@@ -35,6 +37,7 @@ def load() -> ModuleType:
             f"onnxruntime cannot be imported ({error}): pip install 'littoral[device]'"
         ) from error
     onnxruntime.set_default_logger_severity(4)  # what fails is raised, and said once
+    getattr(onnxruntime, "disable_telemetry_events", int)()  # what a device runs is nobody's business
     module: ModuleType = onnxruntime
     return module
 
@@ -73,28 +76,145 @@ def open_session(
             raise BackendError(
                 f"execution provider {provider} is not in onnxruntime {ort.__version__} here; it has {have}"
             )
-    chosen = ort.SessionOptions()
-    chosen.log_severity_level = 4
-    chosen.intra_op_num_threads = threads
-    chosen.inter_op_num_threads = 1
-    for name, value in (options or {}).items():
-        setattr(chosen, name, value)
+    given = dict(config or {})
     if exact_int8 and saturates() and not _has_headroom(model):
-        chosen.add_session_config_entry("session.x64quantprecision", "1")
-    for name, value in (config or {}).items():
-        chosen.add_session_config_entry(name, value)
+        given = {"session.x64quantprecision": "1", **given}
+    chosen = _options(threads, given, options or {})
     try:
         return ort.InferenceSession(
             str(model) if isinstance(model, Path) else model,
             chosen,
             providers=list(providers),
             disabled_optimizers=list(without),
+            enable_fallback=0,  # it would only try the same again, and say so on stdout
         )
     except Exception as error:
         first = str(error).strip().splitlines()[0]
         raise ModelError(
             f"{where}: onnxruntime {ort.__version__} does not accept this model: {first}"
         ) from error
+
+
+def _options(threads: int, config: Mapping[str, str], attributes: Mapping[str, Any]) -> Any:
+    """`SessionOptions` with these configuration entries and attributes."""
+    ort = load()
+    chosen = ort.SessionOptions()
+    chosen.log_severity_level = 4
+    if memory.shared_threads():
+        chosen.use_per_session_threads = False
+    else:
+        chosen.intra_op_num_threads = threads
+    chosen.inter_op_num_threads = 1
+    for name, value in attributes.items():
+        kind = ort.GraphOptimizationLevel if name == "graph_optimization_level" else lambda as_it_is: as_it_is
+        setattr(chosen, name, kind(value))
+    for name, text in config.items():
+        chosen.add_session_config_entry(name, text)
+    return chosen
+
+
+class OnnxRuntime:
+    """An `edge_runtime.engines.Engine`, whose activations are in the arena that the process's sessions share."""
+
+    def __init__(self, model: bytes | Path, *, where: str, threads: int = 0, **options: Any) -> None:
+        """Load a graph.
+
+        Args:
+            model: its bytes, or its path.
+            where: what to call it in an error.
+            threads: threads within an operator; 0 lets onnxruntime choose.
+            options: further arguments of `open_session`.
+
+        Raises:
+            BackendError: onnxruntime is missing, or a provider is.
+            ModelError: onnxruntime does not accept the graph, or the process's limit of memory is reached.
+        """
+        config = {"session.use_env_allocators": "1", **(options.pop("config", None) or {})}
+        # A pattern is one block for all activations, of another size for each session: it fits into none left before.
+        options["options"] = {"enable_mem_pattern": False, **(options.pop("options", None) or {})}
+        size = len(model) if isinstance(model, bytes) else model.stat().st_size
+        ticket = memory.reserve(size, where)
+        try:
+            session = open_session(model, where=where, threads=threads, config=config, **options)
+        except BaseException:
+            memory.release(ticket)
+            raise
+        memory.hold(ticket, self)
+        session._model_bytes = None  # kept by the wrapper, to open it again on another provider
+        give_back()  # what the file was parsed into
+        self.inputs, self.outputs = specs(session.get_inputs()), specs(session.get_outputs())
+        self._names = [spec.name for spec in self.outputs]
+        # The wrapper around it checks what `Session` has checked, and takes a microsecond for that.
+        self._session, self._run = session, getattr(session, "_sess", session).run
+        self._where, self._shrink = where, False
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the model once; see `edge_runtime.engines.Engine`."""
+        try:
+            if self._shrink:
+                self._shrink = False
+                found = self._run(self._names, inputs, _shrinking())
+                give_back()
+                return dict(zip(self._names, found, strict=True))
+            return dict(zip(self._names, self._run(self._names, inputs, None), strict=True))
+        except Exception as error:
+            check_inputs(self.inputs, inputs)
+            raise ModelError(f"{self._where}: failed while running: {_line(error)}") from error
+
+    def shrink(self) -> None:
+        """After its next run, give back what the shared arena holds and nobody uses."""
+        self._shrink = True
+
+    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], None]:
+        """A call that reads and writes these arrays where they are; see `edge_runtime.engines.Engine`."""
+        binding = self._session.io_binding()
+        for name, array in inputs.items():
+            binding.bind_ortvalue_input(name, ortvalue(array))
+        for name, array in outputs.items():
+            binding.bind_ortvalue_output(name, ortvalue(array))
+
+        def call() -> None:
+            try:
+                self._session.run_with_iobinding(binding)
+            except Exception as error:
+                raise ModelError(f"{self._where}: failed while running: {_line(error)}") from error
+
+        return call
+
+
+@cache
+def _shrinking() -> Any:
+    """Options of a run after which the arena gives back what is not in use."""
+    chosen = load().RunOptions()
+    chosen.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return chosen
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def write_optimised(model: bytes | Path, out: Path, weights: str, *, where: str, **options: Any) -> None:
+    """Write a graph as onnxruntime optimises it for this processor, so that it opens without being optimised again.
+
+    Args:
+        model: the graph.
+        out: the file to write.
+        weights: name of a file beside it for the weights, and for what kernels make of them, laid out to be mapped.
+        where: what to call it in an error.
+        options: as for `open_session`.
+
+    Raises:
+        ModelError: onnxruntime does not accept the graph, or cannot write what it made of it.
+    """
+    config = {
+        **(options.pop("config", None) or {}),
+        "session.optimized_model_external_initializers_file_name": weights,
+        "session.optimized_model_external_initializers_min_size_in_bytes": "1024",
+        "session.save_external_prepacked_constant_initializers": "1",
+    }
+    given = {**(options.pop("options", None) or {}), "optimized_model_filepath": str(out)}
+    open_session(model, where=where, config=config, options=given, **options)
 
 
 def specs(nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:

@@ -4,20 +4,25 @@ A provider that onnxruntime lists may run nothing, and `get_providers()` says on
 that is opened here records which node runs where, and `assignment` reads it.
 """
 
+import ctypes
 import hashlib
 import importlib
+import os
+import re
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from edge_runtime.engines.onnx import load
+from edge_runtime.engines.onnx import load, saturates
 from edge_runtime.errors import BackendError
 from edge_runtime.files import cache_dir, write_text
+from edge_runtime.tensors import Array
 
 CPU = "CPUExecutionProvider"
 _registered: dict[str, str] = {}
@@ -44,13 +49,32 @@ def _call(module: str, function: str) -> object:
         package: ModuleType = importlib.import_module(module)
     except Exception as error:
         # A vendor's package may fail on import in any way it likes, such as for want of a driver.
-        raise BackendError(
-            f"{module.replace('_', '-')} is not installed or does not import ({_first(error)})"
-        ) from error
+        missing = isinstance(error, ModuleNotFoundError) and error.name == module
+        why = "is not installed" if missing else f"does not import ({_first(error)})"
+        raise BackendError(f"{module.replace('_', '-')} {why}") from error
     found = getattr(package, function, None)
     if found is None:
         raise BackendError(f"{module} has no {function}(); another version is needed")
     return found()
+
+
+@contextmanager
+def _stderr() -> Iterator[None]:
+    """What a vendor's library prints goes to stderr: stdout is a result that machines read."""
+    try:
+        kept = os.dup(1)
+    except OSError:  # closed, as a service's may be: there is nothing to keep clean
+        yield
+        return
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)  # what lies in C's buffer goes where it was printed to
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def devices(name: str, library: str) -> list[Any]:
@@ -68,7 +92,8 @@ def devices(name: str, library: str) -> list[Any]:
             raise BackendError(f"provider '{name}' is registered already, from {_registered[name]}")
         survive(path)
         try:
-            ort.register_execution_provider_library(name, path)
+            with _stderr():
+                ort.register_execution_provider_library(name, path)
         except Exception as error:
             raise BackendError(f"{library}: onnxruntime cannot load it ({_first(error)})") from error
         _registered[name] = path
@@ -87,17 +112,53 @@ def survive(library: str) -> None:
     Raises:
         BackendError: the process died.
     """
-    stat = Path(library).stat()
-    about = f"{library}\0{stat.st_size}\0{stat.st_mtime_ns}\0{load().__version__}"
-    known = cache_dir() / "accelerators" / hashlib.sha256(about.encode()).hexdigest()[:24]
+    known = cache_dir() / "accelerators" / identity(library)
     if known.is_file():
         died = known.read_text("utf-8")
     else:
-        done = subprocess.run([sys.executable, "-c", _LOAD, library], capture_output=True, check=False)
+        done = child(["-c", _LOAD, library])
         died = signal.Signals(-done.returncode).name if done.returncode < 0 else ""
         write_text(known, died)
     if died:
         raise BackendError(f"{library}: a process that loads it dies from {died}")
+
+
+def identity(library: str) -> str:
+    """A digest that changes with a library's file, or with onnxruntime's version."""
+    stat = Path(library).stat()
+    about = f"{library}\0{stat.st_size}\0{stat.st_mtime_ns}\0{load().__version__}"
+    return hashlib.sha256(about.encode()).hexdigest()[:24]
+
+
+def child(
+    arguments: Sequence[str], given: bytes = b"", timeout: float = 900
+) -> subprocess.CompletedProcess[bytes]:
+    """Run this Python in a process of its own, which sees the same packages.
+
+    Raises:
+        BackendError: it cannot be started, or takes longer than `timeout` seconds.
+    """
+    seen = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, *arguments]
+    try:
+        return subprocess.run(
+            command, input=given, capture_output=True, check=False, env=seen, timeout=timeout
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BackendError(f"a process that tries it takes more than {timeout:g} s") from error
+    except OSError as error:
+        raise BackendError(f"no process can be started to try it in ({error.strerror})") from error
+
+
+def count_nodes(model: bytes) -> int:
+    """How many nodes a graph has, before any are fused.
+
+    Raises:
+        BackendError: onnxruntime does not accept it.
+    """
+    chosen = options({}, 1, {})
+    chosen.graph_optimization_level = load().GraphOptimizationLevel.ORT_DISABLE_ALL
+    return sum(assignment(open_builtin(model, CPU, {}, chosen)).values())
 
 
 def options(config: Mapping[str, str], threads: int, fixed: Mapping[str, int]) -> Any:
@@ -106,6 +167,8 @@ def options(config: Mapping[str, str], threads: int, fixed: Mapping[str, int]) -
     chosen.log_severity_level = 4  # a rejected candidate is reported by us, in words
     chosen.intra_op_num_threads = threads
     chosen.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if saturates():  # what is left on the CPU shall be exact as well
+        chosen.add_session_config_entry("session.x64quantprecision", "1")
     for name, value in config.items():
         chosen.add_session_config_entry(name, value)
     for dimension, length in fixed.items():
@@ -121,7 +184,8 @@ def open_plugin(model: bytes | str, found: Any, provider: Mapping[str, str], cho
     """
     try:
         chosen.add_provider_for_devices([found], dict(provider))
-        session = load().InferenceSession(model, chosen, enable_fallback=0)
+        with _stderr():
+            session = load().InferenceSession(model, chosen, enable_fallback=0)
     except Exception as error:
         raise BackendError(_first(error)) from error
     session.disable_fallback()
@@ -144,6 +208,19 @@ def open_builtin(model: bytes | str, name: str, provider: Mapping[str, str], cho
         raise BackendError(_first(error)) from error
     session.disable_fallback()
     return session
+
+
+def run(session: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Outputs by name.
+
+    Raises:
+        BackendError: the provider fails while running.
+    """
+    names = [output.name for output in session.get_outputs()]
+    try:
+        return dict(zip(names, session.run(None, dict(inputs)), strict=True))
+    except Exception as error:
+        raise BackendError(f"failed while running: {_first(error)}") from error
 
 
 def assignment(session: Any) -> Counter[str]:
@@ -179,7 +256,8 @@ def compile_ahead(model: bytes, chosen: Any, found: Any, provider: Mapping[str, 
     try:
         chosen.add_provider_for_devices([found], dict(provider))
         compiler = ort.ModelCompiler(chosen, model, embed_compiled_data_into_model=True)
-        compiler.compile_to_file(str(out))
+        with _stderr():
+            compiler.compile_to_file(str(out))
     except Exception as error:
         raise BackendError(_first(error)) from error
     if not out.is_file():
@@ -187,5 +265,7 @@ def compile_ahead(model: bytes, chosen: Any, found: Any, provider: Mapping[str, 
 
 
 def _first(error: BaseException) -> str:
+    """The first line of an error, without the place in onnxruntime's source and the signature there."""
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0].strip()[:200] if lines else type(error).__name__
+    text = re.sub(r"^\S+\.(?:cc|h|cpp):\d+ (?:.*?\) )?", "", lines[0].strip()) if lines else ""
+    return text[:200] or type(error).__name__

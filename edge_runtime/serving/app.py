@@ -1,14 +1,18 @@
-"""The server as an ASGI application: health, metadata, inference, models, metrics."""
+"""The server as an ASGI application: health, metadata, inference, answers in words, models, metrics."""
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
+from edge_runtime.bundle import Bundle
 from edge_runtime.errors import InputError, LittoralError
+from edge_runtime.processing.pipeline import Pipeline, advance
+from edge_runtime.processing.results import Result
 from edge_runtime.serving import protocol
 from edge_runtime.serving.batcher import BusyError
 from edge_runtime.serving.metrics import Metrics
@@ -149,14 +153,15 @@ class App:
                 return _reply({"name": served.name, "ready": True})
             case "POST", ["infer"]:
                 return await self._infer(served, scope, receive)
+            case "POST", ["predict"]:
+                return await self._predict(served, receive)
         raise _RefusedError(
-            405, f"{method} {scope['path'][:80]}: expected GET of a model, or POST of .../infer"
+            405,
+            f"{method} {scope['path'][:80]}: expected GET of a model, or POST of .../infer or .../predict",
         )
 
     async def _infer(self, served: Served, scope: Scope, receive: Receive) -> Answer:
-        began = time.perf_counter()
-        code = 500
-        try:
+        with self._counted(served):
             length = next(
                 (value.decode("latin-1") for name, value in scope["headers"] if name == _LENGTH), None
             )
@@ -165,6 +170,38 @@ class App:
             served = self._find(served.name, served.version)
             outputs = await served.batcher.run(request.inputs)
             body, head = protocol.answer(request, served.name, served.version, outputs)
+        if head is None:
+            return 200, body, _JSON
+        return 200, body, {"content-type": "application/octet-stream", protocol.HEADER_LENGTH: str(head)}
+
+    async def _predict(self, served: Served, receive: Receive) -> Answer:
+        """The answer, in words, to a body that is a picture or a .wav file."""
+        with self._counted(served):
+            body = await self._body(receive)
+            result = await self._words(self._find(served.name, served.version), body)
+        about = {"model_name": served.name, "model_version": served.version, "words": result.words()}
+        return _reply(about | result.to_json())
+
+    async def _words(self, served: Served, body: bytes) -> Result:
+        while True:
+            (steps,) = Pipeline(served.batcher.session).steps(body)
+            # What is not the model's work runs on a thread of its own, so that the server goes on meanwhile.
+            feed, result = await asyncio.to_thread(advance, steps)
+            now = self._find(served.name, served.version)
+            while feed is not None and now is served:
+                outputs = await served.batcher.run(feed)
+                feed, result = await asyncio.to_thread(advance, steps, outputs)
+                now = self._find(served.name, served.version)
+            if result is not None:
+                return result
+            served = now  # swapped meanwhile: the new one begins from the beginning
+
+    @contextlib.contextmanager
+    def _counted(self, served: Served) -> Iterator[None]:
+        """Count a request and its time, with the status that its end will have."""
+        began, code = time.perf_counter(), 500
+        try:
+            yield
             code = 200
         except (InputError, _RefusedError):
             code = 400
@@ -175,9 +212,6 @@ class App:
         finally:
             self.metrics.requests[served.name, served.version, code] += 1
             self.metrics.seconds[served.name, served.version].add(time.perf_counter() - began)
-        if head is None:
-            return 200, body, _JSON
-        return 200, body, {"content-type": "application/octet-stream", protocol.HEADER_LENGTH: str(head)}
 
     async def _body(self, receive: Receive) -> bytes:
         message = await receive()
@@ -217,8 +251,6 @@ class App:
 
     def _metadata(self, served: Served) -> dict[str, Any]:
         session = served.batcher.session
-        bundle = session.bundle
-        labels = list(bundle.manifest.labels) if bundle is not None else []
         versions = [other.version for other in self.models if other.name == served.name]
         return {
             "name": served.name,
@@ -226,7 +258,7 @@ class App:
             "platform": "onnxruntime_onnx",
             "inputs": protocol.metadata(session.inputs),
             "outputs": protocol.metadata(session.outputs),
-            **({"parameters": {"labels": labels}} if labels else {}),
+            **_parameters(session.bundle),
         }
 
     def _entry(self, served: Served) -> dict[str, Any]:
@@ -237,6 +269,17 @@ class App:
 
 
 _LENGTH = protocol.HEADER_LENGTH.encode()
+
+
+def _parameters(bundle: Bundle | None) -> dict[str, Any]:
+    """What a bundle declares beyond its tensors: names of classes, and what becomes of pictures, sounds and outputs."""
+    if bundle is None:
+        return {}
+    ends = {"preprocess": bundle.manifest.preprocess, "postprocess": bundle.manifest.postprocess}
+    found: dict[str, Any] = {name: each.to_json() for name, each in ends.items() if each is not None}
+    if bundle.manifest.labels:
+        found["labels"] = list(bundle.manifest.labels)
+    return {"parameters": found} if found else {}
 
 
 def _reply(value: object) -> Answer:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from edge_runtime.command import Command
-from edge_runtime.console import say
+from edge_runtime.console import listen, say
 from edge_runtime.errors import BackendError, InputError
 from edge_runtime.files import existing
 
@@ -46,6 +46,7 @@ def _run(args: argparse.Namespace) -> None:
         import uvicorn
     except ImportError as error:
         raise BackendError("serving needs uvicorn: pip install 'littoral[serve]'") from error
+    listen()
     app = App(sources, Limits(args.max_batch, args.max_queue, args.threads), watch=args.watch)
     where = args.socket or f"http://{args.host}:{args.port}/v2"
     say(f"serve {len(sources)} models at {where} (stop with Ctrl-C)")

@@ -8,6 +8,7 @@ from edge_runtime import console, data
 from edge_runtime.bundle import Bundle
 from edge_runtime.command import Command
 from edge_runtime.data import Samples
+from edge_runtime.declared import parse_preprocess
 from edge_runtime.errors import InputError
 from edge_runtime.tensors import TensorSpec
 from edge_runtime.training.heap import keep_little
@@ -113,7 +114,7 @@ def _plan(args: argparse.Namespace, bundle: Bundle) -> list[Turn]:
 
 def _data(args: argparse.Namespace, bundle: Bundle) -> tuple[Samples, Samples]:
     """What to train on and what to test on."""
-    preprocess = data.parse_preprocess(args.preprocess) if args.preprocess else bundle.manifest.preprocess
+    preprocess = parse_preprocess(args.preprocess) if args.preprocess else bundle.manifest.preprocess
     spec: TensorSpec = bundle.manifest.inputs[0]
     samples = data.fit(data.load(args.data, preprocess), spec, args.data)
     if args.test:

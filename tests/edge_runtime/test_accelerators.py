@@ -1,5 +1,6 @@
 """Accelerators: every way to fail ends on the CPU with a reason; Qualcomm's NPU compiles, and runs in its simulator."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,9 +15,10 @@ from compress import Optimize, Quantize, Recipe
 from compress.compress import apply
 from compress.step import Work
 from edge_runtime import Samples, Session, Target
-from edge_runtime.accelerators import context, selftest
+from edge_runtime.__main__ import main
+from edge_runtime.accelerators import context, reasons, selftest
 from edge_runtime.accelerators.candidates import KNOWN, Candidate, candidate
-from edge_runtime.accelerators.select import open_best
+from edge_runtime.accelerators.select import Rules, open_best
 from edge_runtime.engines import plugins
 from edge_runtime.errors import BackendError, TargetError
 from edge_runtime.target import target_names
@@ -27,7 +29,10 @@ try:
 except ImportError:
     onnxruntime_qnn = None
 
-needs_qnn = pytest.mark.skipif(onnxruntime_qnn is None, reason="needs onnxruntime-qnn")
+# Where CI is set it has to be there.
+needs_qnn = pytest.mark.skipif(
+    onnxruntime_qnn is None and not os.environ.get("CI"), reason="needs onnxruntime-qnn"
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +60,11 @@ def test_what_is_not_here_falls_back_with_a_reason(graph, test, name):
     choice = open_best(graph, [KNOWN[name]], test)
     assert choice.label == "cpu"
     assert [other.label for other in choice.rejected] == [KNOWN[name].label]
-    assert "not built into" in choice.rejected[0].reason or "not installed" in choice.rejected[0].reason
+    real = {"openvino": "onnxruntime-ep-openvino is not installed", "ethos-u": "no engine here runs it"}
+    assert (
+        real.get(name, f"{KNOWN[name].provider} is not built into onnxruntime") in choice.rejected[0].reason
+    )
+    assert KNOWN[name].install in choice.rejected[0].reason
     assert choice.rejected[0].reason in str(choice)
 
 
@@ -85,14 +94,15 @@ def test_a_model_that_nothing_runs_is_an_error(test):
 def test_every_target_names_accelerators_that_are_known():
     for name in target_names():
         for entry in Target.load(name).accelerators:
-            assert candidate(entry, name).provider
+            known = candidate(entry, name)
+            assert known.provider or known.compiler
 
 
 @pytest.mark.parametrize(
     ("entry", "sentence"),
     [
         ({"name": "qmn"}, "unknown accelerator 'qmn'.*did you mean 'qnn'"),
-        ({"name": "mine", "provider": "P"}, "or give provider and library"),
+        ({"name": "mine", "library": "/l.so"}, "or give a provider, and a library if it is a plug-in"),
         ({"name": "qnn", "option": {}}, "has no field 'option'"),
     ],
 )
@@ -159,12 +169,12 @@ def test_a_backend_that_runs_nothing_or_gives_noise_is_refused(graph, tmp_path, 
 def test_a_graph_compiled_ahead_is_used_for_its_chip_only(graph, test, tmp_path):
     for chip in (CHIP, {"htp_arch": "75", "soc_model": "57"}):
         made = context.compile_context(tmp_path, graph, qnn(**chip), test.lengths)
-        choice = open_best(graph, [qnn(**chip)], test, contexts=tmp_path)
+        choice = open_best(graph, [qnn(**chip)], test, rules=Rules(contexts=tmp_path))
         assert choice.compiled_ahead
         assert choice.similarity > 0.99
     other = context.place(tmp_path, graph, qnn(**CHIP))
     other.write_bytes(made.read_bytes())  # a binary for v75 where that for v73 belongs
-    choice = open_best(graph, [qnn(**CHIP)], test, contexts=tmp_path)
+    choice = open_best(graph, [qnn(**CHIP)], test, rules=Rules(contexts=tmp_path))
     assert not choice.compiled_ahead
     assert choice.label == "Qualcomm HTP"
     assert "was altered" in choice.rejected[0].reason
@@ -187,6 +197,46 @@ def test_what_the_binary_says_of_its_chip_is_compared(graph, test, tmp_path):
 def test_a_damaged_binary_falls_back_to_the_plain_graph(graph, test, tmp_path):
     path = context.compile_context(tmp_path, graph, qnn(**CHIP), test.lengths)
     path.write_bytes(path.read_bytes()[:-100])
-    choice = open_best(graph, [qnn(**CHIP)], test, contexts=tmp_path)
+    choice = open_best(graph, [qnn(**CHIP)], test, rules=Rules(contexts=tmp_path))
     assert (choice.label, choice.compiled_ahead) == ("Qualcomm HTP", False)
     assert "altered or cut short" in choice.rejected[0].reason
+
+
+LOG = """2026 [V:onnxruntime:, x.cc:1 LogNodeSupport] Validation FAILED for 1 nodes in OrtNodeUnit (QuantizeLinear) :
+\tOperator type: QuantizeLinear Node name: in q Node index: 0
+\tREASON : It is configured not to.
+
+2026 [V:onnxruntime:, x.cc:1 LogNodeSupport] Validation PASSED for 1 nodes in OrtNodeUnit (Conv) :
+\tOperator type: Conv Node name: conv Node index: 4
+ node_inputs:
+ name=a type=T dataType=QNN_DATATYPE_UFIXED_POINT_8 rank=2
+ name=b type=T dataType=QNN_DATATYPE_SFIXED_POINT_8 rank=2
+ node_outputs:
+ name=y type=T dataType=QNN_DATATYPE_FLOAT_32 rank=2
+2026 [W:onnxruntime:, x.cc:5 Make] check() failed for node `gemm_8_2` of type `FullyConnected` with error code 3110
+2026 [V:onnxruntime:, x.cc:1 LogNodeSupport] Validation FAILED for 2 nodes in OrtNodeUnit (Gemm) :
+\tOperator type: DequantizeLinear Node name: w.dq Node index: 24
+\tOperator type: Gemm Node name: gemm_8 Node index: 26
+\tREASON : Failed to add node.
+"""
+
+
+def test_reasons_are_read_from_a_log():
+    refused = "FullyConnected of ufixed_point_8, sfixed_point_8 giving float_32 is refused (error 3110)"
+    wanted = {"in q": "It is configured not to.", "w.dq": refused, "gemm_8": refused}
+    assert reasons.parse(LOG.splitlines()) == wanted
+    assert reasons.parse(["nothing", "\tREASON : of nothing"]) == {}
+
+
+@needs_qnn
+def test_the_command_says_of_each_node_left_why(graph, tmp_path, capfd):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(graph)
+    call = ["accelerate", str(path), "--target", "qnn-htp", "--contexts", str(tmp_path)]
+    assert main([*call, "--compile", "--json"]) == 0
+    said = json.loads(capfd.readouterr().out)
+    assert said["compiled_ahead"]
+    assert said["reasons"].keys() == {name for _, name in said["on_cpu"]}
+    assert any("giving float_32 is refused" in reason for reason in said["reasons"].values())
+    assert main(call) == 0
+    assert "configured to not take Q nodes that consume a graph input" in capfd.readouterr().out

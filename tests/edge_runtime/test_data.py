@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_runtime import data
+from edge_runtime import data, declared
 from edge_runtime.bundle import Preprocess
 from edge_runtime.data import Samples
 from edge_runtime.errors import InputError
@@ -56,12 +56,12 @@ def test_a_damaged_picture_is_named(tmp_path):
 
 
 def test_preprocess_from_text():
-    assert data.parse_preprocess("resize=256, crop=224, mean=124/117/104, std=1") == Preprocess(
+    assert declared.parse_preprocess("resize=256, crop=224, mean=124/117/104, std=1") == Preprocess(
         256, 224, (124.0, 117.0, 104.0), (1.0,)
     )
     for wrong in ("resize=256", "resize=a,crop=1", "size=1,crop=1", ""):
         with pytest.raises(InputError, match="expected resize=256"):
-            data.parse_preprocess(wrong)
+            declared.parse_preprocess(wrong)
 
 
 def test_batches_cover_every_sample_once():

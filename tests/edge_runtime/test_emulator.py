@@ -228,22 +228,6 @@ def test_the_guests_exit_code_passes_through(emulated):
     assert main(["emulate", "rpi4"]) == 2  # no command for the device
 
 
-def test_doctor_says_what_is_here(capsys):
-    assert main(["doctor"]) == 0
-    assert "onnxruntime" in capsys.readouterr().out
-    assert main(["doctor", "--json"]) == 0
-    checks = {check["what"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
-    assert checks["numpy"]["state"][0].isdigit()
-    assert checks["numpy"]["remedy"] == ""
-    assert {"qemu-aarch64", "cc", "cache", "int8 kernels"} <= checks.keys()
-
-
-def test_doctor_gives_the_line_that_installs_what_is_missing(monkeypatch, capsys):
-    monkeypatch.setattr(needs.shutil, "which", lambda _: None)
-    assert main(["doctor"]) == 0
-    assert "apt-get install -y qemu-user gcc libc6-dev" in capsys.readouterr().out
-
-
 @needs_qemu
 def test_a_raspberry_pi_lists_the_targets():
     done = emulator.run("rpi4", ["targets", "--json"], capture=True)

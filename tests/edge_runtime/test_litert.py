@@ -147,3 +147,15 @@ def test_opening_a_model_says_nothing(forms):
         [sys.executable, "-c", code, forms["litert"]], capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("", "mine")
+
+
+@pytest.mark.parametrize("options", [{"xnnpack": False}, {"flags": ["compress_quantization_zero_points"]}])
+def test_other_kernels_give_the_same(options, forms):
+    wanted = open_engine("litert", forms["litert"], where="m", threads=1).run({"images": images(2)})["logits"]
+    got = open_engine("litert", forms["litert"], where="m", threads=1, **options).run({"images": images(2)})
+    np.testing.assert_allclose(got["logits"], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_an_unknown_switch_is_refused(forms):
+    with pytest.raises(ModelError, match="no_such_switch"):
+        litert.LiteRT(forms["litert"], where="m", flags=["no_such_switch"])

@@ -2,27 +2,33 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import shutil
 import socket
 import threading
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from converter.model import save
 from edge_runtime import Session
+from edge_runtime.bundle import Manifest, Preprocess, pack
+from edge_runtime.declared import Audio, Classify, Events
 from edge_runtime.errors import InputError
 from edge_runtime.serving import protocol
 from edge_runtime.serving.app import App
 from edge_runtime.serving.batcher import Batcher, BusyError
 from edge_runtime.serving.models import Limits, discover
-from tests.models import LINEAR, build, cnn, images
+from tests.edge_runtime.test_processing import sound
+from tests.models import HEADER, LINEAR, build, cnn, images
 
 uvicorn = pytest.importorskip("uvicorn")
 
@@ -126,6 +132,117 @@ def test_a_bad_request_gets_one_sentence(server, method, path, body, status, sen
     got, headers, answer = server(method, path, body)
     assert (got, headers["content-type"]) == (status, "application/json")
     assert sentence in json.loads(answer)["error"]
+
+
+def colours(folder):
+    """A bundle that tells which colour a picture has."""
+    text = (
+        HEADER
+        + """
+net (float[n, 3, 8, 8] images) => (float[n, 3] y) <float many = {9}>
+{ g = GlobalAveragePool(images)  f = Flatten(g)  y = Mul(f, many) }"""
+    )
+    content = build(text).SerializeToString()
+    opened = Session(content)
+    manifest = Manifest(
+        "colours", "rpi4", opened.inputs, opened.outputs, Preprocess(8, 8), ("red", "green", "blue")
+    )
+    return pack(
+        folder / "colours.bundle", replace(manifest, postprocess=Classify(top=1)), {"infer.onnx": content}
+    )
+
+
+def picture(colour):
+    stream = io.BytesIO()
+    Image.new("RGB", (30, 20), colour).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory):
+    bundle = colours(tmp_path_factory.mktemp("seeing"))
+    with running([(bundle.path, "", "")]) as call:
+        yield call
+
+
+def test_a_picture_is_answered_with_words(seeing):
+    status, headers, body = seeing("POST", "/v2/models/colours/predict", picture((0, 0, 255)))
+    answer = json.loads(body)
+    assert (status, headers["content-type"]) == (200, "application/json")
+    assert answer["words"] == "blue 1.00"
+    assert answer["labels"][0]["label"] == "blue"
+    assert (answer["model_name"], answer["model_version"]) == ("colours", "1")
+    parameters = json.loads(seeing("GET", "/v2/models/colours")[2])["parameters"]
+    assert parameters["postprocess"] == {"kind": "classify", "top": 1}
+    assert parameters["labels"] == ["red", "green", "blue"]
+    text = seeing("GET", "/metrics")[2].decode()
+    assert 'littoral_requests_total{model="colours",version="1",code="200"} 1' in text
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "picture: not a picture"),
+        (b"hello", "picture: not a picture of a format that is known"),
+        (b"\xff\xd8\xff nonsense", "not a picture"),
+        (b"RIFF....WAVEfmt ", "to answer a sound"),
+    ],
+)
+def test_a_body_that_is_no_picture_gets_one_sentence(seeing, body, words):
+    status, _, answer = seeing("POST", "/v2/models/colours/predict", body)
+    assert status == 400
+    assert words in json.loads(answer)["error"]
+    assert len(answer) < 200
+
+
+def test_without_a_declaration_the_sentence_says_so(server):
+    status, _, answer = server("POST", "/v2/models/cnn/predict", picture((0, 0, 0)))
+    assert (status, "needs a preprocess" in json.loads(answer)["error"]) == (400, True)
+
+
+def test_a_sound_is_heard_to_the_end_while_its_model_is_swapped(tmp_path):
+    """Its windows are one after the other, with a state: a new model begins from the beginning."""
+    text = (
+        HEADER
+        + """
+net (float[1, 10] x, float[1, 1] state) => (float[1, 1] y, float[1, 1] next) <int64[1] axes = {1}, float one = {1}>
+{ m = ReduceMean<keepdims = 1>(x, axes)  next = Add(m, state)  y = Mul(next, one) }"""
+    )
+    content = build(text).SerializeToString()
+    opened = Session(content)
+    audio = Audio(rate=1000, window=10, state={"state": "next"})
+    manifest = Manifest("ear", "rpi4", opened.inputs, opened.outputs, audio, ("loud",))
+    pack(
+        tmp_path / "ear.bundle",
+        replace(manifest, postprocess=Events(5.0 / 8, 0, "none")),
+        {"infer.onnx": content},
+    )
+    body = sound(np.full(1000, 1 / 64), 1000)  # a hundred windows; the fortieth reaches the threshold
+    found = []
+    with running([(tmp_path / "ear.bundle", "", "")]) as call:
+
+        def listen():
+            found.extend(call("POST", "/v2/models/ear/predict", body) for _ in range(8))
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        for _ in range(10):
+            assert call("POST", "/v2/repository/models/ear/load", b"")[0] == 200
+            time.sleep(0.02)
+        thread.join()
+    assert [status for status, *_ in found] == [200] * 8
+    assert {json.loads(answer)["words"] for *_, answer in found} == {"loud 0.4 to 1.0 s (1.56)"}
+
+
+@settings(max_examples=60)
+@given(
+    st.binary(max_size=60),
+    st.sampled_from([b"", b"RIFF\0\0\0\0WAVE", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a"]),
+)
+def test_no_body_of_a_picture_stops_the_server(seeing, content, head):
+    status, _, answer = seeing("POST", "/v2/models/colours/predict", head + content)
+    assert status == 400
+    assert json.loads(answer)["error"]
 
 
 def test_metrics_count(server):

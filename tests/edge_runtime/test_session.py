@@ -1,11 +1,15 @@
 """Sessions: the right answer, and a clear one for the wrong input."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
-from edge_runtime import Session
+from edge_runtime import Bundle, Manifest, Session
+from edge_runtime.bundle import pack
 from edge_runtime.engines import onnx as engine
-from edge_runtime.errors import BackendError, InputError, ModelError
+from edge_runtime.errors import BackendError, BundleError, InputError, ModelError
+from edge_runtime.tensors import TensorSpec
 from tests.models import LINEAR, build, cnn, images
 
 MODEL = build(LINEAR).SerializeToString()
@@ -79,3 +83,48 @@ def test_saturating_kernels_are_recognised(monkeypatch, machine, flags, expected
         assert engine.saturates() is expected
     finally:
         engine.saturates.cache_clear()
+
+
+def test_a_session_of_a_path_reads_and_checks_only_what_it_runs(tmp_path):
+    manifest = Manifest("m", "x86-64", (TensorSpec("x", "float32", ("n", 4)),), ())
+    path = pack(tmp_path / "m.bundle", manifest, {"infer.onnx": MODEL, "notes.txt": b"written by hand"}).path
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"by hand", b"by h4nd"))
+    assert Session(path).run({"x": np.zeros((1, 4), np.float32)})["y"].shape == (1, 3)
+    with pytest.raises(BundleError, match=r"notes\.txt has SHA-256"):
+        Bundle.open(path)
+    lazy = Bundle.open(path, whole=False)
+    assert "notes.txt" in lazy
+    with pytest.raises(BundleError, match="altered"):
+        lazy.read("notes.txt")
+    at = whole.index(MODEL) + len(MODEL) // 2
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    with pytest.raises(BundleError, match=r"infer\.onnx has SHA-256"):
+        Session(path)
+
+
+def test_a_lazy_bundle_that_is_gone_is_said_so(tmp_path):
+    path = pack(tmp_path / "m.bundle", Manifest("m", "x86-64", (), ()), {"infer.onnx": MODEL}).path
+    lazy = Bundle.open(path, whole=False)
+    assert lazy.size == len(MODEL)
+    path.unlink()
+    with pytest.raises(InputError, match="expected the bundle that was opened"):
+        lazy.read("infer.onnx")
+
+
+def test_shrinking_changes_no_answer():
+    session = Session(cnn().SerializeToString())
+    wanted = session.run({"images": images(3)})["logits"]
+    session.shrink()
+    for _ in range(2):
+        np.testing.assert_array_equal(session.run({"images": images(3)})["logits"], wanted)
+
+
+def test_running_from_several_threads_gives_each_its_own_answer():
+    session = Session(cnn().SerializeToString(), threads=1)
+    feeds = [images(1 + k % 3, k) for k in range(16)]
+    wanted = [session.run({"images": x})["logits"] for x in feeds]
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda x: session.run({"images": x})["logits"], feeds))
+    for a, b in zip(got, wanted, strict=True):
+        np.testing.assert_array_equal(a, b)

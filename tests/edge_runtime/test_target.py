@@ -32,7 +32,7 @@ def test_dot_product_devices_take_signed_activations():
         ("name = ", "not valid TOML"),
         ('name = "mine"', "missing summary, arch, cores, ram_mib"),
         ('name="a"\nsummary="s"\narch="aarch64"\ncores=1\nram_mib=1\ncore=2', "did you mean 'cores'"),
-        ('name="a"\nsummary="s"\narch="arm"\ncores=1\nram_mib=1', "expected aarch64 or x86_64"),
+        ('name="a"\nsummary="s"\narch="arm"\ncores=1\nram_mib=1', "expected aarch64, x86_64 or armv8.1-m"),
         (
             'name="a"\nsummary="s"\narch="aarch64"\ncores=1\nram_mib=1\nactivation="int4"',
             "expected uint8 or int8",

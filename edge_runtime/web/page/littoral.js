@@ -107,6 +107,12 @@ opened.then(({ manifest, session, loadMs }) => {
   show("about", `${specs(manifest.inputs)} → ${specs(manifest.outputs)}`);
   show("state", `loaded in ${loadMs.toFixed(0)} ms`);
   if (!manifest.preprocess) return;
+  const { preprocess, postprocess } = manifest;
+  const other = ["kind", "fit", "width", "channels"].some((name) => name in preprocess);
+  if (other || (postprocess && postprocess.kind !== "classify")) {
+    show("state", "this page answers pictures by class only; programs call window.littoral.run");
+    return;
+  }
   const input = document.getElementById("file");
   input.disabled = false;
   input.addEventListener("change", () => input.files[0] && classify(input.files[0]).catch((error) => show("state", error.message)));

@@ -1,0 +1,1 @@
+"""What this device has to run models with, what it lacks, and the line that installs it."""
