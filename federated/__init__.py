@@ -1,7 +1,7 @@
 """Federated learning with Flower: averaging as plain numpy, the apps and the in-process run as thin adapters.
 
-`Update`, the averaging and the splits need numpy alone, so a device can import this package without Flower;
-the names that need it are loaded when they are first used.
+Every name is loaded when it is first used: a device imports what it needs of this package, without Flower, and no more
+than that stays in its memory.
 """
 
 import os
@@ -13,17 +13,16 @@ os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-from federated.aggregate import federated_average, sample_clients
-from federated.history import History, Round
-from federated.partition import dirichlet, iid
-from federated.settings import Settings
-from federated.update import Update
-
 if TYPE_CHECKING:
+    from federated.aggregate import federated_average, sample_clients
     from federated.flower_client import client_app
     from federated.flower_server import server_app
     from federated.grid import run_in_process
+    from federated.history import History, Round
+    from federated.partition import dirichlet, iid
     from federated.run import federate
+    from federated.settings import Settings
+    from federated.update import Update
 
 __all__ = [
     "History",
@@ -41,9 +40,17 @@ __all__ = [
 ]
 
 _LAZY = {
+    "History": "federated.history",
+    "Round": "federated.history",
+    "Settings": "federated.settings",
+    "Update": "federated.update",
     "client_app": "federated.flower_client",
+    "dirichlet": "federated.partition",
     "federate": "federated.run",
+    "federated_average": "federated.aggregate",
+    "iid": "federated.partition",
     "run_in_process": "federated.grid",
+    "sample_clients": "federated.aggregate",
     "server_app": "federated.flower_server",
 }
 

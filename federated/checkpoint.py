@@ -7,7 +7,7 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,23 @@ from edge_runtime.tensors import Array
 from federated.history import History
 
 _HISTORY = "history"
+_MEMORY = "memory"
 _WEIGHT = "weight:"  # a prefix, for a weight may have any name
+_CARRIED = "carried:"
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything that the next round depends on: the averaged weights and the history that led to them."""
+    """Everything that the next round depends on: the averaged weights, the history that led to them, and more.
+
+    `memory` is what else the server goes by, as JSON has it (the privacy ledger, suspicions, secrets), and `arrays`
+    what its strategy carries along (moments). Neither leaves the checkpoint.
+    """
 
     parameters: Mapping[str, Array]
     history: History
+    memory: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def round(self) -> int:
@@ -38,9 +46,12 @@ class State:
 def save(path: str | os.PathLike[str], state: State) -> Path:
     """Write the state; the file at `path` is at every moment the one before or this one, whole."""
     text = json.dumps(state.history.to_json(), allow_nan=False)
-    arrays = {_WEIGHT + name: array for name, array in state.parameters.items()}
+    texts = {_HISTORY: text, _MEMORY: json.dumps(dict(state.memory), allow_nan=False)}
+    arrays = {name: np.frombuffer(each.encode(), np.uint8) for name, each in texts.items()}
+    arrays |= {_WEIGHT + name: array for name, array in state.parameters.items()}
+    arrays |= {_CARRIED + name: array for name, array in state.arrays.items()}
     with atomic(path) as partial, partial.open("wb") as stream:
-        np.savez(stream, **{_HISTORY: np.frombuffer(text.encode(), np.uint8)}, **arrays)  # type: ignore[arg-type]
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
     return Path(path)
 
 
@@ -53,12 +64,14 @@ def load(path: str | os.PathLike[str]) -> State:
     try:
         with np.load(path, allow_pickle=False) as found:
             history = History.from_json(json.loads(found[_HISTORY].tobytes()), str(path))
-            weights = {
-                name.removeprefix(_WEIGHT): found[name] for name in found.files if name.startswith(_WEIGHT)
-            }
+            memory = json.loads(found[_MEMORY].tobytes()) if _MEMORY in found.files else {}
+            weights, carried = (
+                {name.removeprefix(kind): found[name] for name in found.files if name.startswith(kind)}
+                for kind in (_WEIGHT, _CARRIED)
+            )
     except (ValueError, KeyError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a checkpoint, or cut short; remove it, or give --restart") from error
-    return State(weights, history)
+    return State(weights, history, memory, carried)
 
 
 def check_same(

@@ -3,17 +3,26 @@
 import os
 from collections.abc import Callable, Mapping
 
-from flwr.app import Array as FlowerArray
-from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from edge_runtime import data as data_files
 from edge_runtime.data import Samples
+from edge_runtime.errors import FleetError
 from edge_runtime.tensors import Array
+from federated import codecs
+from federated.codecs.downlink import difference, follow
+from federated.flower_arrays import from_record, to_record
+from federated.flower_stages import SECURE, answer_stages, masked_answer
 from federated.local import Learner, Steps, client_update, trainer_of
+from federated.privacy.local import protect
+from federated.robust.submission import flatten
 
 # The keys of a message's records, as Flower's own strategies name them.
 ARRAYS, CONFIG, METRICS, NUM_EXAMPLES = "arrays", "config", "metrics", "num-examples"
+# And ours: how updates and models are coded, an update, its bytes.
+WAY, UPDATE, MESSAGE = "way", "update", "message"
+_HELD, _MEMORY, _NUMBER = "held", "memory", "number"  # what a client keeps in its Context
 
 Data = Callable[[int, int], Samples]
 """From (client, number of clients) to that client's samples."""
@@ -36,12 +45,19 @@ def client_app(learner: Learner, data: Data | str | os.PathLike[str], *, threads
 
     def train(message: Message, context: Context) -> Message:
         client, samples = _whose(context, samples_of)
-        parameters = from_record(message.content[ARRAYS])
-        learned = client_update(trainer(), parameters, samples, _steps(message.content[CONFIG]), client)
-        metrics = MetricRecord({NUM_EXAMPLES: learned.num_examples, "loss": float(learned.loss)})
-        return Message(
-            RecordDict({ARRAYS: to_record(learned.parameters), METRICS: metrics}), reply_to=message
-        )
+        steps = Steps.read(message.content[CONFIG])
+        parameters = received(message, context.state)
+        memory = from_record(context.state[_MEMORY]) if _MEMORY in context.state else {}
+        learned = client_update(trainer(), parameters, samples, steps, client, memory)
+        after, more = protect(parameters, learned.parameters, message.content[CONFIG])
+        if SECURE in message.content:
+            delta = flatten(after) - flatten(parameters)
+            return masked_answer(sessions, message, context, delta, learned.num_examples, float(learned.loss))
+        metrics = MetricRecord({NUM_EXAMPLES: learned.num_examples, "loss": float(learned.loss), **more})
+        answer = _answer(message, context.node_id, parameters, after, steps, memory)
+        if memory:
+            context.state[_MEMORY] = to_record(memory)
+        return Message(RecordDict({**answer, METRICS: metrics}), reply_to=message)
 
     def evaluate(message: Message, context: Context) -> Message:
         _, samples = _whose(context, samples_of)
@@ -53,31 +69,43 @@ def client_app(learner: Learner, data: Data | str | os.PathLike[str], *, threads
         return Message(RecordDict({METRICS: metrics}), reply_to=message)
 
     app = ClientApp()
+    sessions = answer_stages(app)
     app.train()(train)
     app.evaluate()(evaluate)
     return app
 
 
-def to_record(parameters: Mapping[str, Array]) -> ArrayRecord:
-    """Weights as Flower carries them, by name."""
-    return ArrayRecord({name: FlowerArray(array) for name, array in parameters.items()})
+def received(message: Message, state: RecordDict) -> dict[str, Array]:
+    """The model to begin with: as it came, or what the client holds and the changes since; kept if asked for."""
+    way = message.content.config_records.get(WAY, {})
+    if ARRAYS in message.content:
+        parameters = from_record(message.content[ARRAYS])
+    else:
+        if _HELD not in state or state[_NUMBER][_NUMBER] != way["held"]:
+            raise FleetError(f"does not hold the model of round {way['held']}; it has to be sent whole")
+        parameters = follow(from_record(state[_HELD]), way["messages"], codecs.parse(way["down"]))
+    if _NUMBER in way:
+        state[_HELD], state[_NUMBER] = to_record(parameters), ConfigRecord({_NUMBER: way[_NUMBER]})
+    return parameters
 
 
-def from_record(record: ArrayRecord) -> dict[str, Array]:
-    """The weights of a record, by name."""
-    return {name: array.numpy() for name, array in record.items()}
+def _answer(
+    message: Message,
+    node: int,
+    before: Mapping[str, Array],
+    after: Mapping[str, Array],
+    steps: Steps,
+    memory: dict[str, Array],
+) -> dict[str, ArrayRecord | ConfigRecord]:
+    """The learned weights, or the update in the codec that was asked for."""
+    way = message.content.config_records.get(WAY, {})
+    if not way.get("up"):
+        return {ARRAYS: to_record(after)}
+    where = codecs.Context(way["seed"], steps.round_number, node, memory)
+    content = codecs.encode(codecs.parse(way["up"]), difference(after, before), where)
+    return {UPDATE: ConfigRecord({MESSAGE: content})}
 
 
 def _whose(context: Context, samples_of: Data) -> tuple[int, Samples]:
     client = int(context.node_config.get("partition-id", 0))
     return client, samples_of(client, int(context.node_config.get("num-partitions", 1)))
-
-
-def _steps(config: Mapping[str, int | float]) -> Steps:
-    return Steps(
-        round_number=int(config["server-round"]),
-        epochs=int(config["epochs"]),
-        batch_size=int(config["batch-size"]),
-        lr=float(config["lr"]),
-        seed=int(config["seed"]),
-    )

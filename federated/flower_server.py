@@ -8,8 +8,8 @@ strategy sees it.
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid, ServerApp
@@ -23,11 +23,18 @@ from edge_runtime.trainer import Trainer
 from federated import outputs
 from federated.aggregate import federated_average, sample_clients
 from federated.checkpoint import State
-from federated.flower_client import ARRAYS, CONFIG, NUM_EXAMPLES, from_record, to_record
+from federated.flower_arrays import from_record, to_record
+from federated.flower_client import ARRAYS, CONFIG, NUM_EXAMPLES, UPDATE
+from federated.flower_codecs import Compressed, sent_bytes
 from federated.history import History, Round
 from federated.local import Learner, trainer_of
+from federated.methods import Averaged, parse
+from federated.rounds.gather import Gathered, Gatherer, moved
 from federated.settings import Settings
 from federated.update import Update, check_count, check_finite, check_fit
+
+if TYPE_CHECKING:
+    from federated.flower_parts import Parts
 
 
 class Averaging(FedAvg):  # type: ignore[misc]
@@ -71,8 +78,24 @@ class _Coordinator:
     trainer: Trainer
     test: Samples
     settings: Settings
-    strategy: Averaging
+    strategy: Compressed
+    parts: "Parts"
+    method: Averaged
     timeout: float
+    gatherer: Gatherer | None = None
+    models: dict[int, Mapping[str, Array]] = field(default_factory=dict)
+
+    def begin(self, inputs: Mapping[str, str], split: Sequence[Sequence[int]]) -> State:
+        """The state before round 1, of the trainer's weights."""
+        initial = evaluate(self.trainer, self.trainer.parameters, self.test)
+        rows = tuple(tuple(map(int, row)) for row in split)
+        history = History(self.settings.to_json(), inputs, len(self.test), initial, rows)
+        return State(self.method.start(self.trainer), history)
+
+    def load(self, arrays: Mapping[str, Array]) -> Trainer:
+        """The trainer with the model that these arrays are of."""
+        self.trainer.load(self.method.weights(self.trainer, arrays, {}))
+        return self.trainer
 
     def play(self, state: State) -> State:
         """One round: from the state before it to the state after it."""
@@ -80,31 +103,78 @@ class _Coordinator:
         number = state.round + 1
         arrays = to_record(state.parameters)
         messages = list(self.strategy.configure_train(number, arrays, self._config(), self.grid))
-        replies = list(self.grid.send_and_receive(messages, timeout=self.timeout))
-        kept, failed = screen(messages, replies, state.parameters)
-        if not kept:
+        bytes_down = sum(map(sent_bytes, messages))
+        found = self._ask(number, messages, state.parameters)
+        bytes_up = sum(map(sent_bytes, [*found.replies, *(reply for _, reply in found.late)]))
+        readable, unreadable = self.strategy.receive(found.replies)
+        kept, failed = screen(messages, readable, state.parameters)
+        failed |= {node: reason for node, reason in unreadable.items() if node in failed}
+        late = self._late(number, found.late, state.parameters)
+        kept += late
+        if not kept and messages:  # a random sample may be empty
             first = min(failed)
             raise FleetError(
                 f"round {number}: all {len(failed)} clients failed; client {first}: {failed[first]}"
             )
         averaged, metrics = self.strategy.aggregate_train(number, kept)
-        parameters = from_record(averaged)
-        found = evaluate(self.trainer, parameters, self.test)
+        if averaged is None or metrics is None:
+            raise FleetError(f"round {number}: the strategy made nothing of {len(kept)} updates")
+        parameters = self.method.merge(state.parameters, from_record(averaged))
+        measured = evaluate(self.trainer, self.method.weights(self.trainer, parameters, {}), self.test)
         latest = Round(
             number=number,
-            **found,
+            accuracy=measured["accuracy"],
+            loss=measured["loss"],
             train_loss=float(metrics["loss"]),
             clients=tuple(message.metadata.dst_node_id for message in messages),
+            losses={reply.metadata.src_node_id: float(_metrics(reply)["loss"]) for reply in kept},
             failed=failed,
+            late=tuple(reply.metadata.src_node_id for reply in late),
             seconds=time.perf_counter() - began,
-            bytes_down=sum(map(_weight_bytes, messages)),
-            bytes_up=sum(map(_weight_bytes, replies)),
+            **self.parts.moved(bytes_down, bytes_up),
+            **self.parts.noted,
         )
-        return State(parameters, state.history.add(latest))
+        return State(parameters, state.history.add(latest), self.parts.memory, self.parts.arrays)
+
+    def _ask(self, number: int, messages: list[Message], model: Mapping[str, Array]) -> Gathered:
+        """The replies that the round waits for; all of them, unless more were asked than it needs."""
+        if self.gatherer is None:
+            return Gathered(list(self.grid.send_and_receive(messages, timeout=self.timeout)))
+        self.models[number] = model
+        for gone in [each for each in self.models if number - each > self.settings.late]:
+            del self.models[gone]
+        return self.gatherer.gather(number, messages, min(self.settings.per_round, len(messages)))
+
+    def _late(
+        self, number: int, late: Sequence[tuple[int, Message]], model: Mapping[str, Array]
+    ) -> list[Message]:
+        """Usable answers to earlier rounds, as if they had begun at the present model, each counting less."""
+        found = []
+        for asked, reply in late:
+            began = model if not reply.has_error() and UPDATE in reply.content else self.models.get(asked, {})
+            for each in self.strategy.receive([reply])[0]:
+                if began and _fault(each, model) is None:
+                    learned = from_record(each.content[ARRAYS])
+                    each.content[ARRAYS] = to_record(moved(model, began, learned, number - asked))
+                    found.append(each)
+        return found
 
     def _config(self) -> ConfigRecord:
         s = self.settings
-        return ConfigRecord({"epochs": s.epochs, "batch-size": s.batch_size, "lr": s.lr, "seed": s.seed})
+        given = {"epochs": s.epochs, "batch-size": s.batch_size, "lr": s.lr, "seed": s.seed}
+        return ConfigRecord(given | ({"method": s.method} if s.method else {}))
+
+
+def _coordinator(
+    grid: Grid, trainer: Trainer, test: Samples, settings: Settings, timeout: float
+) -> _Coordinator:
+    from federated.flower_parts import arrange  # its strategies are built on this module's
+
+    parts, method = arrange(settings, grid), parse(settings.method or "fedavg")
+    strategy = Compressed(parts.strategy, settings.codec, down=settings.downlink, seed=settings.seed)
+    several = settings.over > 1 or settings.late
+    gatherer = Gatherer(parts.grid, timeout, settings.late) if several else None
+    return _Coordinator(parts.grid, trainer, test, settings, strategy, parts, method, timeout, gatherer)
 
 
 def server_app(
@@ -139,24 +209,20 @@ def server_app(
     trainer_once = trainer_of(learner, settings.threads)
 
     def main(grid: Grid, context: Context) -> None:  # noqa: ARG001  (the signature is Flower's)
-        trainer = trainer_once()
-        strategy = Averaging(settings.per_round, settings.seed)
-        coordinator = _Coordinator(grid, trainer, test, settings, strategy, timeout)
+        coordinator = _coordinator(grid, trainer_once(), test, settings, timeout)
         state = None if restart else outputs.resume(out, settings, inputs or {}, progress=progress)
         if state is None:
-            weights = trainer.parameters
-            initial = evaluate(trainer, weights, test)
-            rows = tuple(tuple(map(int, row)) for row in split)
-            state = State(weights, History(settings.to_json(), inputs or {}, len(test), initial, rows))
+            state = coordinator.begin(inputs or {}, split)
         else:
             state = replace(state, history=replace(state.history, settings=settings.to_json()))
+            coordinator.parts.restore(state)
         wait_for(grid, settings.clients, timeout)
         while state.round < settings.rounds:
             state = coordinator.play(state)
             outputs.commit(out, state)
             if progress:
                 _say(state.history.rounds[-1], settings.rounds)
-        outputs.finish(out, state, trainer)
+        outputs.finish(out, state, coordinator.load(state.parameters))
 
     app = ServerApp()
     app.main()(main)
@@ -203,7 +269,7 @@ def wait_for(grid: Grid, clients: int, timeout: float) -> None:
     while (found := len(list(grid.get_node_ids()))) < clients:
         if time.monotonic() > ends:
             raise FleetError(f"{found} of {clients} clients came within {timeout:g} s")
-        time.sleep(min(1.0, timeout))
+        time.sleep(min(0.1, timeout))
 
 
 def _fault(reply: Message, like: Mapping[str, Array]) -> str | None:
@@ -229,12 +295,6 @@ def _update(reply: Message) -> Update:
 def _metrics(reply: Message) -> Mapping[str, Any]:
     found: Mapping[str, Any] = next(iter(reply.content.metric_records.values()), {})
     return found
-
-
-def _weight_bytes(message: Message) -> int:
-    if message.has_error():
-        return 0
-    return sum(record.count_bytes() for record in message.content.array_records.values())
 
 
 def _say(latest: Round, rounds: int) -> None:

@@ -21,7 +21,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from edge_runtime.errors import LittoralError
 
 _SERVER = 1 << 40  # the server's node id; clients are 0, 1, 2 ...
-_RAISED = 2  # Flower's code for "the ClientApp raised an exception"
+RAISED = 2  # Flower's code for "the ClientApp raised an exception"
 _LOGGER = "flwr"
 
 
@@ -94,7 +94,7 @@ class InProcessGrid(Grid):  # type: ignore[misc]
         try:
             return self._app(message, self._contexts[message.metadata.dst_node_id])
         except Exception as error:  # noqa: BLE001  (whatever a client raises is that client's failure, not the run's)
-            return Message(Error(_RAISED, _sentence(error)), reply_to=message)
+            return Message(Error(RAISED, _sentence(error)), reply_to=message)
 
 
 def run_in_process(server: ServerApp, client: ClientApp, clients: int) -> None:
@@ -103,9 +103,25 @@ def run_in_process(server: ServerApp, client: ClientApp, clients: int) -> None:
     Raises:
         LittoralError: what the server raises.
     """
+    run_over(server, InProcessGrid(client, clients))
+
+
+def run_over(server: ServerApp, grid: Grid) -> None:
+    """Run a ServerApp over the grid, in this thread, until the server is done.
+
+    Raises:
+        LittoralError: what the server raises.
+    """
     context = Context(run_id=1, node_id=_SERVER, node_config={}, state=RecordDict(), run_config={})
-    with _identity({"run_id": 1, "node_id": _SERVER, "task_id": 1}), _silence():
-        server(InProcessGrid(client, clients), context)
+    with identity(), _silence():
+        server(grid, context)
+
+
+@contextmanager
+def identity() -> Iterator[None]:
+    """Let this process make messages, as the run's server, while the block runs."""
+    with _identity({"run_id": 1, "node_id": _SERVER, "task_id": 1}):
+        yield
 
 
 @contextmanager

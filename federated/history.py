@@ -22,7 +22,10 @@ class Round:
     """One round: held-out accuracy and loss of the average, who trained, and what it cost.
 
     `clients` are those sampled, `failed` says why some of them are not in the average. `bytes_down` and
-    `bytes_up` count the weights' serialised arrays as the server handed them out and took them in.
+    `bytes_up` count the weights' serialised arrays, or the coded updates, as the server handed them out and took
+    them in. `set_aside` says which clients' updates a defence left out, and why; `epsilon` is the privacy budget spent
+    up to this round, at the delta of the settings. `losses` are the training losses of the clients that answered,
+    `late` the clients whose answers to earlier rounds count in this one.
     """
 
     number: int
@@ -34,13 +37,19 @@ class Round:
     seconds: float
     bytes_down: int
     bytes_up: int
+    set_aside: Mapping[int, str] = field(default_factory=dict)
+    epsilon: float | None = None
+    losses: Mapping[int, float] = field(default_factory=dict)
+    late: tuple[int, ...] = ()
 
     def line(self, rounds: int) -> str:
         """``round 3/20  accuracy 0.912  loss 0.31  clients 5  0.4 s``."""
         trained = len(self.clients) - len(self.failed)
         of = f" of {len(self.clients)}" if self.failed else ""
         head = f"round {self.number}/{rounds}  accuracy {self.accuracy:.3f}  loss {self.loss:.2f}"
-        return f"{head}  clients {trained}{of}  {self.seconds:.1f} s"
+        aside = f"  set aside {len(self.set_aside)}" if self.set_aside else ""
+        spent = "" if self.epsilon is None else f"  epsilon {self.epsilon:.2f}"
+        return f"{head}  clients {trained}{of}{aside}{spent}  {self.seconds:.1f} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,9 @@ def _round_json(entry: Round) -> dict[str, Any]:
     return table | {
         "clients": list(entry.clients),
         "failed": {str(client): reason for client, reason in entry.failed.items()},
+        "late": list(entry.late),
+        "losses": {str(client): _finite(loss) for client, loss in entry.losses.items()},
+        "set_aside": {str(client): reason for client, reason in entry.set_aside.items()},
         "seconds": round(entry.seconds, 4),
     }
 
@@ -122,6 +134,10 @@ def _round(value: Mapping[str, Any]) -> Round:
         seconds=float(value["seconds"]),
         bytes_down=int(value["bytes_down"]),
         bytes_up=int(value["bytes_up"]),
+        late=tuple(map(int, value.get("late", ()))),
+        losses={int(client): _number(loss) for client, loss in value.get("losses", {}).items()},
+        set_aside={int(client): str(reason) for client, reason in value.get("set_aside", {}).items()},
+        epsilon=None if value.get("epsilon") is None else float(value["epsilon"]),
     )
 
 

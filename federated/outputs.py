@@ -1,20 +1,22 @@
-"""The folder of a run: its checkpoint while it runs, then history.json, curve.png and model.bundle."""
+"""The folder of a run: its checkpoint while it runs, then the model, its history, picture, page and events."""
 
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from edge_runtime import console
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
 from edge_runtime.trainer import Trainer
-from federated import checkpoint
+from federated import checkpoint, report
 from federated.checkpoint import State
 from federated.history import History, draw
 from federated.settings import Settings
 
 _CHECKPOINT, _HISTORY, _PICTURE, _MODEL = "checkpoint.npz", "history.json", "curve.png", "model.bundle"
+_REPORT, _EVENTS = "report.html", "events"
 
 
 def prepare(out: str | os.PathLike[str]) -> Path:
@@ -61,11 +63,14 @@ def commit(out: str | os.PathLike[str], state: State) -> None:
 
 
 def finish(out: str | os.PathLike[str], state: State, trainer: Trainer) -> None:
-    """Write the history, the picture and the bundle with the final weights."""
+    """Write the bundle with the trainer's weights, the history, and its picture, page and events."""
     folder = Path(out)
-    trainer.load(state.parameters)
     trainer.export(folder / _MODEL)
     draw(state.history, folder / _PICTURE)
+    if state.history.rounds:
+        report.write(state.history, folder / _REPORT)
+        with suppress(ImportError):  # TensorBoard's format is for those who have its writer
+            report.write_events(state.history, folder / _EVENTS)
     write_text(folder / _HISTORY, json.dumps(state.history.to_json(), indent=1, allow_nan=False) + "\n")
 
 

@@ -66,7 +66,7 @@ def federate(
         test=held_out,
         out=outputs.prepare(out),
         split=partition.histogram(_labels(train, "data"), parts, classes).tolist(),
-        inputs={"bundle": _bundle_digest(opened), "data": _digest(train), "held_out": _digest(held_out)},
+        inputs={"bundle": bundle_digest(opened), "data": digest(train), "held_out": digest(held_out)},
         restart=restart,
         progress=progress,
     )
@@ -119,15 +119,17 @@ def _classes(bundle: Bundle, train: Samples, held_out: Samples) -> int:
     return known or int(labels.max()) + 1
 
 
-def _digest(samples: Samples) -> str:
-    digest = hashlib.sha256()
+def digest(samples: Samples) -> str:
+    """SHA-256 of the samples and their labels."""
+    found = hashlib.sha256()
     for array in (samples.x, samples.y):
         if array is not None:
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+            found.update(f"{array.dtype}{array.shape}".encode())
+            found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
 
 
-def _bundle_digest(bundle: Bundle) -> str:
+def bundle_digest(bundle: Bundle) -> str:
+    """SHA-256 of what the bundle holds, whatever the file is called."""
     files = {name: entry["sha256"] for name, entry in bundle.manifest.files.items()}
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

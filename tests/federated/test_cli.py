@@ -33,8 +33,10 @@ def test_a_run(desk, capsys):
     assert sorted(entry.name for entry in (desk / "run").iterdir()) == [
         "checkpoint.npz",
         "curve.png",
+        "events",
         "history.json",
         "model.bundle",
+        "report.html",
     ]
 
 

@@ -85,7 +85,7 @@ def test_the_logger_and_the_error_code_have_their_names():
     from federated import grid
 
     assert logging.getLogger(grid._LOGGER) is FLOWER_LOGGER, LOOK
-    assert ErrorCode.CLIENT_APP_RAISED_EXCEPTION == grid._RAISED, LOOK
+    assert ErrorCode.CLIENT_APP_RAISED_EXCEPTION == grid.RAISED, LOOK
 
 
 def test_what_would_call_home_is_off_before_flower_is_imported():
@@ -97,3 +97,33 @@ def test_what_would_call_home_is_off_before_flower_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0", "1", "0"], LOOK
+
+
+def test_flower_takes_our_arrays_for_its_own():
+    """`federated.flower_arrays.Held` bears the name that Flower writes in front of an Array, and reads back."""
+    import numpy as np
+    from flwr.app import Array, ArrayRecord
+
+    from federated.flower_arrays import to_record
+
+    for value in (
+        np.arange(6, dtype=np.float32).reshape(2, 3).T,
+        np.array(3, np.int64),
+        np.zeros((0, 2), bool),
+    ):
+        ours, theirs = to_record({"w": value})["w"], Array(np.ascontiguousarray(value).reshape(value.shape))
+        assert (ours.dtype, ours.shape, ours.stype, ours.data) == (
+            theirs.dtype, theirs.shape, theirs.stype, theirs.data,
+        ), LOOK  # fmt: skip
+        assert ours.object_id == theirs.object_id, LOOK
+        back = Array.inflate(ours.deflate(), dict(ours.slice_array()))
+        np.testing.assert_array_equal(back.numpy(), value)
+    assert type(ArrayRecord({"w": ours})["w"]) is Array, (
+        "ArrayRecord keeps what it is given: to_record can be shorter"
+    )
+
+
+def test_the_mqtt_grid_is_complete():
+    from federated.mqtt_grid import MqttGrid
+
+    assert not MqttGrid.__abstractmethods__, f"Grid has new abstract members: {LOOK}"

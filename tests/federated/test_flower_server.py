@@ -137,8 +137,10 @@ def test_a_failing_client_is_reported_and_the_others_are_averaged(linear, digits
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [
         "checkpoint.npz",
         "curve.png",
+        "events",
         "history.json",
         "model.bundle",
+        "report.html",
     ]
 
 

@@ -38,3 +38,15 @@ def test_one_trainer_is_kept(linear):
     assert get() is get()
     trainer = Trainer(linear, threads=1)
     assert trainer_of(trainer)() is trainer
+
+
+def test_a_trainer_is_loaded_once_also_where_it_is_sent_to(linear):
+    import pickle
+
+    from federated.local import trainer_of
+
+    once = trainer_of(linear.path)
+    assert once() is once()
+    sent = [pickle.loads(pickle.dumps(once)) for _ in range(2)]  # noqa: S301
+    assert sent[0]() is sent[1]()
+    assert sent[0]() is not once()

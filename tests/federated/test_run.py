@@ -58,8 +58,10 @@ def test_learns_and_writes_everything(cnn, digits, held_out, tmp_path, capfd):
     assert sorted(entry.name for entry in out.iterdir()) == [
         "checkpoint.npz",
         "curve.png",
+        "events",
         "history.json",
         "model.bundle",
+        "report.html",
     ]
     assert read_history(out) == history
     assert Trainer(out / "model.bundle").evaluate(held_out)["accuracy"] == pytest.approx(
@@ -200,3 +202,13 @@ def test_non_iid_federation_keeps_95_percent_of_central_accuracy(cnn, mnist, tmp
     reference = central.evaluate(test)["accuracy"]
     assert reference > 0.93
     assert history.rounds[-1].accuracy >= 0.95 * reference
+
+
+@pytest.mark.parametrize("method", ["fedprox:mu=0.1", "scaffold", "reptile", "per-fedavg", "fedper"])
+def test_every_method_learns_in_a_run(cnn, digits, held_out, tmp_path, method):
+    settings = {"clients": 3, "lr": 0.05, "method": method, "codec": "lossless"}
+    whole = federate(
+        cnn, digits, Settings(rounds=4, **settings), out=tmp_path / "a", test=held_out, progress=False
+    )
+    assert whole.rounds[-1].accuracy > whole.initial["accuracy"] + (0.0 if method == "fedper" else 0.15)
+    assert len(whole.rounds[-1].losses) == 3

@@ -1,0 +1,128 @@
+"""The device's process: it waits for work over the link, does it once, and sends the answer until it has arrived."""
+
+import hashlib
+import os
+import queue
+import threading
+from contextlib import suppress
+
+from edge_runtime import console
+from edge_runtime.data import Samples
+from edge_runtime.errors import TransferError
+from edge_runtime.trainer import Trainer
+from federated.device import work
+from federated.device.memory import settle
+from federated.device.store import Store
+from federated.link import chunks, wire
+from federated.link.keys import Key
+from federated.link.mqtt import Address
+from federated.link.peer import Peer
+
+
+class Device:
+    """One device. `run` serves until `stop` is called from another thread, or the process is interrupted."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        samples: Samples,
+        key: Key,
+        address: Address,
+        folder: str | os.PathLike[str],
+        *,
+        chunk_bytes: int = chunks.DEFAULT_CHUNK_BYTES,
+        progress: bool = False,
+    ) -> None:
+        """Make the device; it connects when it runs.
+
+        Args:
+            trainer: what learns, from the bundle that the coordinator has too.
+            samples: the device's own, with labels.
+            key: the device's name, number and secret.
+            address: of the broker, with the device's user and password.
+            folder: what the device keeps across restarts.
+            chunk_bytes: the length of the chunks that it sends.
+            progress: one line on stderr for each piece of work.
+        """
+        self._trainer, self._samples, self._progress = trainer, samples, progress
+        self._store = Store(folder)
+        self._queue: queue.SimpleQueue[tuple[bytes, bytes | bytearray] | None] = queue.SimpleQueue()
+        self._busy: set[bytes] = set()
+        self._lock = threading.Lock()
+        self.worked = 0
+        self.peer = Peer(
+            address, key, self._take, on_again=self._again, chunk_bytes=chunk_bytes, folder=self._store.parts
+        )
+        for digest in self._store.answered():
+            self.peer.channel.receiver.remember(digest)
+        for digest, payload in self._store.pending().items():
+            self.peer.channel.receiver.remember(digest)
+            self._enqueue(digest, payload)
+
+    def run(self) -> None:
+        """Serve."""
+        settle()
+        with self.peer:
+            while (entry := self._queue.get()) is not None:
+                self._serve(*entry)
+                del entry  # or the request would stay until the next one comes
+            self.peer.leave()
+
+    def stop(self) -> None:
+        """Let `run` return after the work at hand."""
+        self._queue.put(None)
+
+    def _take(self, payload: bytes | bytearray) -> None:
+        digest = hashlib.sha256(payload).digest()
+        self._store.keep(digest.hex(), payload)
+        self._enqueue(digest, payload)
+
+    def _enqueue(self, digest: bytes, payload: bytes | bytearray) -> None:
+        with self._lock:
+            if digest in self._busy:
+                return
+            self._busy.add(digest)
+        self._queue.put((digest, payload))
+
+    def _again(self, digest: bytes) -> None:
+        """The coordinator asks again for what it asked before: it has lost the reply, or did not get it yet."""
+        reply = self._store.reply(digest.hex())
+        with self._lock:
+            busy = digest in self._busy
+        if reply is not None:
+            self.peer.channel.send(reply)
+        elif not busy:  # so long ago that the reply is gone
+            self.peer.channel.receiver.forget(digest)
+
+    def _serve(self, digest: bytes, payload: bytes | bytearray) -> None:
+        name = digest.hex()
+        reply = self._store.reply(name)
+        if reply is None:
+            reply = self._work(name, payload)
+            self._store.commit(name, reply)
+        with self._lock:
+            self._busy.discard(digest)
+        self.peer.channel.send(reply)
+        settle()
+
+    def _work(self, name: str, payload: bytes | bytearray) -> bytes:
+        try:
+            request = wire.decode(payload)
+        except TransferError as error:
+            return wire.encode(wire.Message({"work": name, "error": str(error)}))
+        kind = request.head.get("kind")
+        answer = work.answer(request, name, self._store.memory, self._trainer, self._samples)
+        self.worked += 1
+        del request
+        settle()
+        if self._progress:
+            said = answer.head.get("error") or _figures(answer)
+            console.say(f"{kind}: {said}")
+        with suppress(TransferError):
+            return wire.encode(answer)
+        return wire.encode(wire.Message({"work": name, "error": "the answer cannot be sent"}))
+
+
+def _figures(answer: wire.Message) -> str:
+    found = answer.records[work.METRICS].items
+    return "  ".join(f"{name} {value:.4g}" for name, value in found.items())

@@ -1,0 +1,105 @@
+"""A device's end of the link: payloads to and from the coordinator."""
+
+import json
+import secrets
+from pathlib import Path
+from typing import Self
+
+from edge_runtime.errors import TransferError
+from federated.link import chunks, topics
+from federated.link.channel import Channel, OnAgain, OnPayload, refuse
+from federated.link.keys import Key
+from federated.link.mqtt import Address, Connection
+from federated.link.timer import TIMER
+
+_RETRY_S = 5.0
+
+
+class Peer:
+    """Says that the device is there, sends each payload until the coordinator has it, and takes its payloads in.
+
+    A context manager: connected inside it, again and again if need be. What is not sealed with the device's key
+    is refused and counted in `refused`.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        key: Key,
+        on_payload: OnPayload,
+        *,
+        on_again: OnAgain = lambda _digest: None,
+        chunk_bytes: int = chunks.DEFAULT_CHUNK_BYTES,
+        max_bytes: int = chunks.MAX_BYTES,
+        folder: Path | None = None,
+    ) -> None:
+        """Make the peer; it connects when it is entered.
+
+        Args:
+            address: of the broker.
+            key: the device's.
+            on_payload: called from the network's thread.
+            on_again: called with the digest of a payload that is asked for once more.
+            chunk_bytes: the length of a chunk.
+            max_bytes: the longest payload that is taken.
+            folder: for transfers that should outlive the process.
+        """
+        self._key, self._state_topic = key, topics.up_state(key.device)
+        self._process = secrets.token_hex(8)
+        self.refused: dict[str, int] = {}
+        self._connection = Connection(
+            address, key.device, [topics.down_link(key.device), topics.ALL],
+            on_message=self._message, on_connect=self._hello, will=(self._state_topic, self._state(here=False)),
+        )  # fmt: skip
+        self.channel = Channel(
+            key,
+            (topics.up_link(key.device), topics.down_link(key.device)),
+            self._connection.send,
+            on_payload,
+            on_again=on_again,
+            chunk_bytes=chunk_bytes,
+            max_bytes=max_bytes,
+            folder=folder,
+        )
+
+    def __enter__(self) -> Self:
+        self._connection.start()
+        TIMER.add(self._tick)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        TIMER.remove(self._tick)
+        self._connection.stop()
+
+    def wait(self, timeout: float) -> None:
+        """Return once the broker has answered.
+
+        Raises:
+            TransferError: it did not within `timeout` seconds.
+        """
+        self._connection.wait(timeout)
+
+    def leave(self) -> None:
+        """Say that the device goes; what was sent before is on its way first."""
+        self._connection.send(self._state_topic, [self._state(here=False)])
+
+    def _state(self, *, here: bool) -> bytes:
+        text = json.dumps({"here": here, "process": self._process}).encode()
+        return self._key.seal(self._state_topic, text)
+
+    def _hello(self, _kept: bool) -> None:
+        self._connection.send(self._state_topic, [self._state(here=True)])
+        self.channel.resume()
+
+    def _tick(self) -> None:
+        if self.channel.stalled(_RETRY_S) and self._connection.idle(topics.up_link(self._key.device)):
+            self.channel.resume()
+
+    def _message(self, topic: str, payload: bytes) -> None:
+        try:
+            if topic == topics.ALL:
+                self._hello(True)
+            else:
+                self.channel.feed(payload)
+        except TransferError as error:
+            refuse(error, self.refused)
