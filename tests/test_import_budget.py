@@ -9,7 +9,8 @@ import sys, numpy
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 before = peak()
-import edge_runtime, edge_runtime.__main__
+import edge_runtime.__main__
+from edge_runtime import Bundle, Session, Trainer
 after = peak()
 print(after, after - before, *[name for name in {heavy} if name in sys.modules])
 """
