@@ -132,8 +132,8 @@ def _accountants() -> Iterator[Case]:
     if importlib.util.find_spec("dp_accounting") is None:
         yield Case(name, None, "%", 1.0, "lower", len(runs), note)
         return
-    import dp_accounting  # type: ignore[import-not-found,unused-ignore]
-    from dp_accounting.rdp import RdpAccountant  # type: ignore[import-not-found,unused-ignore]
+    import dp_accounting
+    from dp_accounting.rdp import RdpAccountant
 
     apart = []
     for q, sigma, times in runs:

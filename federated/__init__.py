@@ -15,9 +15,9 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 if TYPE_CHECKING:
     from federated.aggregate import federated_average, sample_clients
-    from federated.flower_client import client_app
-    from federated.flower_server import server_app
-    from federated.grid import run_in_process
+    from federated.flower.client import client_app
+    from federated.flower.grid import run_in_process
+    from federated.flower.server import server_app
     from federated.history import History, Round
     from federated.partition import dirichlet, iid
     from federated.run import federate
@@ -44,14 +44,14 @@ _LAZY = {
     "Round": "federated.history",
     "Settings": "federated.settings",
     "Update": "federated.update",
-    "client_app": "federated.flower_client",
+    "client_app": "federated.flower.client",
     "dirichlet": "federated.partition",
     "federate": "federated.run",
     "federated_average": "federated.aggregate",
     "iid": "federated.partition",
-    "run_in_process": "federated.grid",
+    "run_in_process": "federated.flower.grid",
     "sample_clients": "federated.aggregate",
-    "server_app": "federated.flower_server",
+    "server_app": "federated.flower.server",
 }
 
 

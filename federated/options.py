@@ -16,7 +16,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add what every way to run takes: the folder, the settings of training, and --json."""
     default = Settings()
     parser.add_argument(
-        "--out", required=True, help="folder for history.json, curve.png, model.bundle, checkpoint.npz"
+        "--out", required=True, help="folder for the model, its history and report, and the checkpoint"
     )
     parser.add_argument("--rounds", type=int, default=default.rounds, help="rounds (default 20)")
     some = parser.add_mutually_exclusive_group()

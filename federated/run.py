@@ -12,9 +12,9 @@ from edge_runtime.data import Samples
 from edge_runtime.errors import InputError
 from edge_runtime.trainer import Trainer
 from federated import outputs, partition
-from federated.flower_client import client_app
-from federated.flower_server import server_app
-from federated.grid import run_in_process
+from federated.flower.client import client_app
+from federated.flower.grid import run_in_process
+from federated.flower.server import server_app
 from federated.history import History
 from federated.partition import Indices
 from federated.settings import Settings
@@ -40,7 +40,7 @@ def federate(
         bundle: a trainable bundle.
         data: labelled samples as the model takes them.
         settings: clients, rounds and how to train; None: the defaults.
-        out: the folder for history.json, curve.png, model.bundle and the checkpoint.
+        out: the folder for the model, its history and report, and the checkpoint.
         test: held-out samples; None: the fraction `holdout` of `data` is kept from all clients.
         holdout: that fraction, more than 0 and less than 1.
         restart: begin at round 1 even if there is a checkpoint.

@@ -10,12 +10,12 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.data import Samples
 from edge_runtime.files import write_text
 from federated import outputs
-from federated.flower_server import server_app
+from federated.flower.mqtt_grid import MqttGrid, run_over_mqtt
+from federated.flower.server import server_app
 from federated.history import History
 from federated.link import chunks
 from federated.link.keys import Key
 from federated.link.mqtt import Address
-from federated.mqtt_grid import MqttGrid, run_over_mqtt
 from federated.run import bundle_digest, digest
 from federated.settings import Settings
 
@@ -46,7 +46,7 @@ def serve(
         settings: rounds and how to train; `clients` is how many devices to wait for.
         keys: of the enrolled devices, by name.
         address: of the broker, with the coordinator's user and password.
-        out: the folder for history.json, curve.png, model.bundle and the checkpoint.
+        out: the folder for the model, its history and report, and the checkpoint.
         restart: begin at round 1 even if there is a checkpoint.
         progress: one line a round on stderr.
         deadline_s: how long a round waits for its devices, and the run for their coming.

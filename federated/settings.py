@@ -29,9 +29,7 @@ class Settings:
     threads: int = 1  # within an operator; another number may round otherwise
     codec: str = ""  # of updates, as `federated.codecs.parse` takes it; empty: weights as they are
     downlink: str = ""  # of the model's changes on their way to the clients
-    strategy: str = (
-        ""  # one of Flower's by name, as `federated.strategies.named` takes it; empty: federated averaging
-    )
+    strategy: str = ""  # one of Flower's, as `flower.strategies.named` takes it; empty: federated averaging
     over: float = 1.0  # how many times as many clients are asked as the round needs
     late: int = 0  # rounds for which a late answer still counts, discounted
     method: str = ""  # how devices learn, as `federated.methods.parse` takes it; empty: federated averaging

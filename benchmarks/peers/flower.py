@@ -14,8 +14,9 @@ from benchmarks.peers import federation
 from edge_runtime.bundle import Bundle
 from edge_runtime.data import Samples
 from edge_runtime.errors import LittoralError
-from federated import Settings, deployment
-from federated.deployment import Place
+from federated import Settings
+from federated.flower import deployment
+from federated.flower.deployment import Place
 
 _LIMIT_S = 150
 

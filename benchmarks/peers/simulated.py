@@ -18,9 +18,9 @@ from benchmarks.peers import federation
 from edge_runtime.bundle import Bundle
 from edge_runtime.trainer import Trainer
 from federated import Settings
-from federated.flower_client import client_app
-from federated.flower_server import server_app
-from federated.grid import run_in_process
+from federated.flower.client import client_app
+from federated.flower.grid import run_in_process
+from federated.flower.server import server_app
 
 EACH = 8  # samples of a client: one step of one batch
 

@@ -106,7 +106,7 @@ def _open(context: bytes) -> tuple[Any, Any]:
 
 def _tenseal() -> Any:
     try:
-        import tenseal  # type: ignore[import-not-found,unused-ignore]
+        import tenseal
     except ImportError as error:
         raise BackendError("homomorphic encryption needs TenSEAL: pip install 'littoral[he]'") from error
     return tenseal

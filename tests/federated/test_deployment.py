@@ -10,9 +10,10 @@ import tomllib
 import numpy as np
 import pytest
 
-from federated import Settings, deployment
+from federated import Settings
 from federated.checkpoint import load
-from federated.deployment import Place
+from federated.flower import deployment
+from federated.flower.deployment import Place
 from federated.run import federate, split, take
 
 CLIENTS = 2

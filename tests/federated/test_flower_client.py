@@ -5,8 +5,8 @@ from flwr.serverapp import ServerApp
 
 from edge_runtime.data import Samples
 from edge_runtime.trainer import Trainer
-from federated.flower_client import client_app, from_record, to_record
-from federated.grid import run_in_process
+from federated.flower.client import client_app, from_record, to_record
+from federated.flower.grid import run_in_process
 
 CONFIG = {"server-round": 1, "epochs": 1, "batch-size": 32, "lr": 0.05, "seed": 0}
 

@@ -1,4 +1,4 @@
-"""What Littoral relies on in Flower beyond its public API: if one of these fails, look at federated/grid.py first."""
+"""What Littoral relies on in Flower beyond its public API: if one of these fails, look at flower/grid.py first."""
 
 import inspect
 import logging
@@ -8,10 +8,8 @@ from importlib import metadata
 
 import pytest
 
-LOOK = (
-    "Flower {version} changed this; adapt federated/grid.py (and the bound on flwr in pyproject.toml)".format(
-        version=metadata.version("flwr")
-    )
+LOOK = "Flower {version} changed this; adapt federated/flower/grid.py (and the bound on flwr in pyproject.toml)".format(
+    version=metadata.version("flwr")
 )
 
 
@@ -33,14 +31,14 @@ def test_task_identity_can_be_set_and_read():
 def test_a_message_still_needs_an_identity():
     from flwr.app import Message, RecordDict
 
-    with pytest.raises(RuntimeError, match="TaskIdentity"):  # else federated.grid._identity can go
+    with pytest.raises(RuntimeError, match="TaskIdentity"):  # else federated.flower.grid._identity can go
         Message(RecordDict(), 1, "train")
 
 
 def test_the_grid_asks_for_what_ours_implements():
     from flwr.serverapp import Grid
 
-    from federated.grid import InProcessGrid
+    from federated.flower.grid import InProcessGrid
 
     assert not InProcessGrid.__abstractmethods__, f"Grid has new abstract members: {LOOK}"
     wanted = {
@@ -71,7 +69,7 @@ def test_a_strategy_is_called_as_ours_expects():
         "replies",
     ], LOOK
     defaults = {name: p.default for name, p in inspect.signature(FedAvg.__init__).parameters.items()}
-    from federated import flower_client
+    from federated.flower import client as flower_client
 
     assert defaults["arrayrecord_key"] == flower_client.ARRAYS, LOOK
     assert defaults["configrecord_key"] == flower_client.CONFIG, LOOK
@@ -82,7 +80,7 @@ def test_the_logger_and_the_error_code_have_their_names():
     from flwr.common.constant import ErrorCode
     from flwr.supercore.logger import FLOWER_LOGGER
 
-    from federated import grid
+    from federated.flower import grid
 
     assert logging.getLogger(grid._LOGGER) is FLOWER_LOGGER, LOOK
     assert ErrorCode.CLIENT_APP_RAISED_EXCEPTION == grid.RAISED, LOOK
@@ -100,11 +98,11 @@ def test_what_would_call_home_is_off_before_flower_is_imported():
 
 
 def test_flower_takes_our_arrays_for_its_own():
-    """`federated.flower_arrays.Held` bears the name that Flower writes in front of an Array, and reads back."""
+    """`federated.flower.arrays.Held` bears the name that Flower writes in front of an Array, and reads back."""
     import numpy as np
     from flwr.app import Array, ArrayRecord
 
-    from federated.flower_arrays import to_record
+    from federated.flower.arrays import to_record
 
     for value in (
         np.arange(6, dtype=np.float32).reshape(2, 3).T,
@@ -124,6 +122,6 @@ def test_flower_takes_our_arrays_for_its_own():
 
 
 def test_the_mqtt_grid_is_complete():
-    from federated.mqtt_grid import MqttGrid
+    from federated.flower.mqtt_grid import MqttGrid
 
     assert not MqttGrid.__abstractmethods__, f"Grid has new abstract members: {LOOK}"

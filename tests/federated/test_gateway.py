@@ -9,8 +9,8 @@ from edge_runtime.errors import InputError
 from edge_runtime.trainer import Trainer
 from federated import Settings, client_app, server_app
 from federated.checkpoint import load
-from federated.gateway import gateway_app
-from federated.grid import InProcessGrid, run_in_process
+from federated.flower.gateway import gateway_app
+from federated.flower.grid import InProcessGrid, run_in_process
 
 SITES = (2, 3, 1)  # devices of each
 

@@ -8,7 +8,7 @@ from flwr.serverapp.strategy import FedAvg
 from flwr.supercore.task_identity import TaskIdentity
 
 from edge_runtime.errors import FleetError, InputError
-from federated.grid import InProcessGrid, run_in_process
+from federated.flower.grid import InProcessGrid, run_in_process
 
 
 def counting(message, context):

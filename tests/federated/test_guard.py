@@ -6,10 +6,11 @@ import pytest
 from edge_runtime.data import Samples
 from edge_runtime.errors import FleetError, InputError
 from edge_runtime.trainer import Trainer
-from federated import Settings, federate, flower_client, outputs
-from federated.flower_client import client_app
-from federated.flower_server import server_app
-from federated.grid import run_in_process
+from federated import Settings, federate, outputs
+from federated.flower import client as flower_client
+from federated.flower.client import client_app
+from federated.flower.grid import run_in_process
+from federated.flower.server import server_app
 from federated.outputs import read_history
 from federated.privacy.rounds import Devices
 from tests.federated.test_run import assert_same, weights

@@ -19,11 +19,11 @@ from flwr.serverapp.strategy import FedAvg
 from edge_runtime.trainer import Trainer
 from federated import Settings, federate
 from federated.device.client import Device
-from federated.grid import identity
+from federated.flower.grid import identity
+from federated.flower.mqtt_grid import MqttGrid, from_wire, run_over_mqtt, to_wire
 from federated.link import keys
 from federated.link.brokers import Listener
 from federated.link.mqtt import Address
-from federated.mqtt_grid import MqttGrid, from_wire, run_over_mqtt, to_wire
 from federated.run import split, take
 from federated.serve import serve
 from tests.federated.link.conftest import KINDS, Ring, address_of, run

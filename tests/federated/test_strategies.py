@@ -9,10 +9,10 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp, strategy
 
 from edge_runtime.errors import InputError
-from federated import strategies
-from federated.flower_arrays import from_record, to_record
-from federated.grid import run_in_process
-from federated.strategies import AROUND, STRATEGIES, named
+from federated.flower import strategies
+from federated.flower.arrays import from_record, to_record
+from federated.flower.grid import run_in_process
+from federated.flower.strategies import AROUND, STRATEGIES, named
 
 MODEL = {"w": np.array([1, 2, 3], np.float32), "n": np.array([4], np.float16)}
 NEEDS = {

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Error, Message, MessageType, RecordDict
 
-from federated.grid import InProcessGrid, identity
-from federated.rounds.gather import Abandons, Gatherer, moved
+from federated.flower.gather import Abandons, Gatherer, moved
+from federated.flower.grid import InProcessGrid, identity
 
 
 class Slow(InProcessGrid):

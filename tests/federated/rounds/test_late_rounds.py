@@ -9,7 +9,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.trainer import Trainer
 from federated import Settings, client_app, server_app
 from federated.checkpoint import load
-from federated.grid import InProcessGrid, run_over
+from federated.flower.grid import InProcessGrid, run_over
 
 SLOW = 2  # the client that is always late
 

@@ -12,13 +12,13 @@ from flwr.serverapp.strategy import Strategy
 
 from edge_runtime.tensors import Array
 from federated.checkpoint import State
-from federated.flower_guard import Guarded
-from federated.flower_secure import SecureGrid
+from federated.flower.guard import Guarded
+from federated.flower.secure import SecureGrid
+from federated.flower.strategies import Named, named
 from federated.privacy import dp
 from federated.privacy.rounds import Plan
 from federated.robust import rule
 from federated.settings import Settings
-from federated.strategies import Named, named
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """A Flower Grid over the device link: its nodes are devices that hold a key, wherever they are.
 
 The ServerApp, and Flower's own strategies, run over it unchanged. Like the in-process Grid it implements Flower's
-public abstract class; what is private in Flower is touched in `federated.grid` alone.
+public abstract class; what is private in Flower is touched in `federated.flower.grid` alone.
 
 A piece of work is known by the digest of its request. The same request, as after a restart of the coordinator in the
 middle of a round, is the same work: a device that has done it sends the reply that it kept.
@@ -19,8 +19,8 @@ from flwr.app import ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
 from edge_runtime.errors import TransferError
-from federated.flower_arrays import from_record, to_record
-from federated.grid import RAISED, run_over
+from federated.flower.arrays import from_record, to_record
+from federated.flower.grid import RAISED, run_over
 from federated.link import chunks, wire
 from federated.link.hub import Hub
 from federated.link.keys import Key

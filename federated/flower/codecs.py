@@ -15,8 +15,8 @@ from edge_runtime.tensors import Array
 from federated.codecs import decode, parse, spec
 from federated.codecs.downlink import Published, apply, publish
 from federated.codecs.signsgd import Vote
-from federated.flower_arrays import from_record, to_record
-from federated.flower_client import ARRAYS, MESSAGE, UPDATE, WAY
+from federated.flower.arrays import from_record, to_record
+from federated.flower.client import ARRAYS, MESSAGE, UPDATE, WAY
 
 
 class Compressed(Strategy):  # type: ignore[misc]

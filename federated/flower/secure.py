@@ -15,9 +15,9 @@ from flwr.serverapp import Grid
 
 from edge_runtime.tensors import Array
 from federated import seeds
-from federated.flower_arrays import to_record
-from federated.flower_client import ARRAYS, METRICS, NUM_EXAMPLES
-from federated.flower_stages import SECURE, TEXT
+from federated.flower.arrays import to_record
+from federated.flower.client import ARRAYS, METRICS, NUM_EXAMPLES
+from federated.flower.stages import SECURE, TEXT
 from federated.privacy import masked
 from federated.privacy.masked import Sum
 from federated.privacy.rounds import Aggregation, Plan, Request

@@ -18,7 +18,7 @@ from edge_runtime.errors import InputError, hint
 from edge_runtime.tensors import Array
 from federated import spec
 from federated.aggregate import sample_clients
-from federated.flower_arrays import from_record, to_record
+from federated.flower.arrays import from_record, to_record
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "bulyan": strategy.Bulyan,

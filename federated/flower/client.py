@@ -12,8 +12,8 @@ from edge_runtime.errors import FleetError
 from edge_runtime.tensors import Array
 from federated import codecs
 from federated.codecs.downlink import difference, follow
-from federated.flower_arrays import from_record, to_record
-from federated.flower_stages import SECURE, answer_stages, masked_answer
+from federated.flower.arrays import from_record, to_record
+from federated.flower.stages import SECURE, answer_stages, masked_answer
 from federated.local import Learner, Steps, client_update, trainer_of
 from federated.privacy.local import protect
 from federated.robust.submission import flatten

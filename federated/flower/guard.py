@@ -16,10 +16,10 @@ from flwr.serverapp import Grid
 from edge_runtime.errors import InputError
 from edge_runtime.tensors import Array
 from federated.aggregate import sample_clients
-from federated.flower_arrays import from_record, to_record
-from federated.flower_client import ARRAYS, CONFIG, NUM_EXAMPLES
-from federated.flower_secure import GROUP
-from federated.flower_server import Averaging
+from federated.flower.arrays import from_record, to_record
+from federated.flower.client import ARRAYS, CONFIG, NUM_EXAMPLES
+from federated.flower.secure import GROUP
+from federated.flower.server import Averaging
 from federated.privacy.accountant import Ledger
 from federated.privacy.dp import Privacy, Secret, central_mean, poisson_sample, spent
 from federated.privacy.local import CLIP, SIGMA

@@ -12,11 +12,11 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
 from edge_runtime.errors import FleetError
-from federated.flower_arrays import to_record
-from federated.flower_client import ARRAYS, CONFIG, METRICS, NUM_EXAMPLES, WAY, received
-from federated.flower_codecs import Compressed
-from federated.flower_server import Averaging, screen
-from federated.rounds.gather import Gatherer
+from federated.flower.arrays import to_record
+from federated.flower.client import ARRAYS, CONFIG, METRICS, NUM_EXAMPLES, WAY, received
+from federated.flower.codecs import Compressed
+from federated.flower.gather import Gatherer
+from federated.flower.server import Averaging, screen
 
 Site = Callable[[Context], Grid]
 """From a gateway's Context to the Grid of its devices."""

@@ -23,18 +23,18 @@ from edge_runtime.trainer import Trainer
 from federated import outputs
 from federated.aggregate import federated_average, sample_clients
 from federated.checkpoint import State
-from federated.flower_arrays import from_record, to_record
-from federated.flower_client import ARRAYS, CONFIG, NUM_EXAMPLES, UPDATE
-from federated.flower_codecs import Compressed, sent_bytes
+from federated.flower.arrays import from_record, to_record
+from federated.flower.client import ARRAYS, CONFIG, NUM_EXAMPLES, UPDATE
+from federated.flower.codecs import Compressed, sent_bytes
+from federated.flower.gather import Gathered, Gatherer, moved
 from federated.history import History, Round
 from federated.local import Learner, trainer_of
 from federated.methods import Averaged, parse
-from federated.rounds.gather import Gathered, Gatherer, moved
 from federated.settings import Settings
 from federated.update import Update, check_count, check_finite, check_fit
 
 if TYPE_CHECKING:
-    from federated.flower_parts import Parts
+    from federated.flower.parts import Parts
 
 
 class Averaging(FedAvg):  # type: ignore[misc]
@@ -168,7 +168,7 @@ class _Coordinator:
 def _coordinator(
     grid: Grid, trainer: Trainer, test: Samples, settings: Settings, timeout: float
 ) -> _Coordinator:
-    from federated.flower_parts import arrange  # its strategies are built on this module's
+    from federated.flower.parts import arrange  # its strategies are built on this module's
 
     parts, method = arrange(settings, grid), parse(settings.method or "fedavg")
     strategy = Compressed(parts.strategy, settings.codec, down=settings.downlink, seed=settings.seed)

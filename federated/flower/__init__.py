@@ -1,0 +1,1 @@
+"""All that imports Flower: its apps, grids and strategies around what is pure NumPy in the rest of the package."""
