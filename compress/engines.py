@@ -29,7 +29,7 @@ from edge_runtime.tensors import Array
 
 CHOICES = ("auto", *FILES)
 """What may be asked for."""
-WORTH = 0.98
+WORTH = 0.95
 """LiteRT's form is a second file, so it has to cost less than this share of what onnxruntime's does."""
 _ALIKE = 0.9  # agreement of both forms, below which something is wrong rather than rounded otherwise
 _LOSS = (
