@@ -1,0 +1,1 @@
+"""What loads a fleet's control plane: simulated devices, many to a process."""
