@@ -50,6 +50,7 @@ class Settings:
     connect_within_s: float = 0.0
     certificates: str = ""
     longest_s: float = 3600.0
+    again_s: float = 10.0
     seed: int = 0
 
 
@@ -69,6 +70,7 @@ class Devices:
         )
         self._random = random.Random(settings.seed + settings.first)  # noqa: S311  (spreads load)
         self._timers: list[tuple[float, int, int, str]] = []
+        self._again: list[tuple[float, int]] = []  # connections that say "here" once more, and when
         self._began, self._beaten = time.monotonic(), 0
         self._order = self._random.sample(range(n), n)
         self.trace = 0
@@ -111,7 +113,8 @@ class Devices:
         else:
             site, will = self.names[i], topics.up(self.names[i], "state")
             asked = f"{topics.ROOT}/d/{site}/down/#"
-        return wire.connect(site.encode(), will.encode(), keepalive) + wire.subscribe(asked.encode())
+        patterns = asked.encode(), topics.ALL.encode()
+        return wire.connect(site.encode(), will.encode(), keepalive) + wire.subscribe(*patterns)
 
     def _ready(self, i: int) -> None:
         if not self._sites:
@@ -131,6 +134,8 @@ class Devices:
             )
         elif topic.endswith(b"/command"):
             self.count["commands"] += 1
+        elif payload == b"who":  # not all at once: a controller that begins anew has enough to do
+            heappush(self._again, (time.monotonic() + self._random.uniform(0, self.settings.again_s), i))
 
     # What a device does.
 
@@ -225,6 +230,8 @@ class Devices:
         now = time.monotonic()
         self._beat(now)
         self._ripe(now)
+        while self._again and self._again[0][0] <= now:
+            self._ready(heappop(self._again)[1])
         if self._sites:
             self._flush(now)
 
