@@ -6,11 +6,31 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from edge_runtime import cli
 from edge_runtime.command import Command
 from edge_runtime.errors import BackendError, LittoralError, hint
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+_OWN = {
+    "accelerate": "accelerators.cli:ACCELERATE",
+    "agent": "agent.cli:AGENT",
+    "bench": "bench.cli:BENCH",
+    "doctor": "doctor.cli:DOCTOR",
+    "emulate": "emulator.cli:EMULATE",
+    "export": "web.cli:EXPORT",
+    "pack": "packing_cli:PACK",
+    "run": "cli:RUN",
+    "seal": "sealing_cli:SEAL",
+    "serve": "serving.cli:SERVE",
+    "targets": "cli:TARGETS",
+    "train": "training.cli:TRAIN",
+    "tune": "tuning.cli:TUNE",
+}
+"""The device's own commands, and where each is: one is imported without the others, for they take memory and time."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -20,15 +40,23 @@ class _Parser(argparse.ArgumentParser):
 
 def commands() -> dict[str, Callable[[], Command]]:
     """Every command's loader by name: the device's own, then what the installed packages bring."""
+    from importlib import metadata  # here, because a server holds for good what it has imported
+
     found: dict[str, Callable[[], Command]] = {}
     for entry in metadata.entry_points(group="littoral.commands"):
         found[entry.name] = lambda entry=entry: _load(entry)  # type: ignore[misc]
-    for command in cli.COMMANDS:
-        found[command.name] = lambda command=command: command  # type: ignore[misc]
+    for name in _OWN:
+        found[name] = lambda name=name: _own(name)  # type: ignore[misc]
     return dict(sorted(found.items()))
 
 
-def _load(entry: metadata.EntryPoint) -> Command:
+def _own(name: str) -> Command:
+    module, _, what = _OWN[name].partition(":")
+    command: Command = getattr(import_module(f"edge_runtime.{module}"), what)
+    return command
+
+
+def _load(entry: "EntryPoint") -> Command:
     try:
         loaded: Command = entry.load()
     except ImportError as error:
@@ -55,6 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    if arguments and arguments[0] in _OWN:
+        _perform(_own(arguments[0]), arguments)
+        return 0
     known = commands()
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview(known))
@@ -65,7 +96,13 @@ def _dispatch(arguments: list[str]) -> int:
     name = arguments[0]
     if name not in known:
         raise LittoralError(f"no command '{name}'{hint(name, known)}; see littoral --help")
-    command, given = known[name](), arguments[1:]
+    _perform(known[name](), arguments)
+    return 0
+
+
+def _perform(command: Command, arguments: Sequence[str]) -> None:
+    """Parse what follows a command's name, and run it."""
+    name, given = arguments[0], list(arguments[1:])
     part = next((each for each in command.parts if given[:1] == [each.name]), None)
     if part is not None:
         command, name, given = part, f"{name} {part.name}", given[1:]
@@ -79,7 +116,6 @@ def _dispatch(arguments: list[str]) -> int:
     )
     command.arguments(parser)
     command.run(parser.parse_args(given))
-    return 0
 
 
 def _overview(known: dict[str, Callable[[], Command]]) -> str:
@@ -100,6 +136,8 @@ def _overview(known: dict[str, Callable[[], Command]]) -> str:
 
 
 def _version() -> str:
+    from importlib import metadata
+
     try:
         return metadata.version("littoral")
     except metadata.PackageNotFoundError:

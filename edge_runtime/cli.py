@@ -1,4 +1,4 @@
-"""Commands of the device side: run, targets, and where the others are."""
+"""Commands of the device side: run, targets."""
 
 import argparse
 import json
@@ -9,22 +9,12 @@ from typing import Any
 import numpy as np
 
 from edge_runtime import console, data, declared, profile
-from edge_runtime.accelerators.cli import ACCELERATE
-from edge_runtime.bench.cli import BENCH
 from edge_runtime.command import Command
-from edge_runtime.doctor.cli import DOCTOR
-from edge_runtime.emulator.cli import EMULATE
 from edge_runtime.errors import InputError
 from edge_runtime.files import atomic
-from edge_runtime.packing_cli import PACK
-from edge_runtime.sealing_cli import SEAL
-from edge_runtime.serving.cli import SERVE
 from edge_runtime.session import Session
 from edge_runtime.target import Target, target_names
 from edge_runtime.tensors import Array
-from edge_runtime.training.cli import TRAIN
-from edge_runtime.tuning.cli import TUNE
-from edge_runtime.web.cli import EXPORT
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -153,4 +143,3 @@ RUN = Command(
     _run,
 )
 TARGETS = Command("targets", "List the devices known.", "littoral targets", _targets_arguments, _targets)
-COMMANDS = [RUN, BENCH, SERVE, PACK, EXPORT, SEAL, ACCELERATE, TRAIN, TUNE, TARGETS, EMULATE, DOCTOR]

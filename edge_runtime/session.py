@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from edge_runtime.tuning import store
 
 
+_SETTLED, _LARGE = 16, 1 << 21  # runs; bytes of a model
+_EMULATED = ("LITTORAL_MARKS", "LITTORAL_EMULATED")  # as `profile` says
+
+
 class Session:
     """A model that runs: ``Session(Bundle.open("m.bundle")).run({"images": x})``.
 
@@ -80,6 +84,7 @@ class Session:
         self.inputs, self.outputs, self._run = opened.inputs, opened.outputs, opened.run
         self._bind, self._ordinary = opened.bind, opened
         self._seen: tuple[Any, ...] = ()
+        self._checked, self._large = 0, source.size() >= _LARGE
 
     @property
     def engine(self) -> str:
@@ -113,8 +118,21 @@ class Session:
         if seen != self._seen or not seen:
             inputs = as_arrays(inputs)
             check_inputs(self.inputs, inputs)
-            self._seen = tuple([(name, a.__class__, a.dtype, a.shape) for name, a in inputs.items()])
+            self._checked += 1
+            if self._checked == _SETTLED:
+                self._settle()
+            if self._checked >= _SETTLED:
+                self._seen = tuple([(name, a.__class__, a.dtype, a.shape) for name, a in inputs.items()])
         return self._run(inputs)
+
+    def _settle(self) -> None:
+        """A model that has run several times will go on: what it reads each time is worth gathering in large pages."""
+        if self._large and not any(
+            name in os.environ for name in _EMULATED
+        ):  # there, it would be counted as a run
+            from edge_runtime.engines import pages
+
+            pages.gather()
 
     def shrink(self) -> None:
         """After its next run, give back to the system the memory that the sessions of this process hold and do not use.
@@ -148,6 +166,7 @@ class Session:
 
         given = {**as_arrays(inputs or {}), **as_arrays(outputs or {})}
         into = Binding.made(self.inputs, self.outputs, given, lengths or {})
+        self._settle()
         return into.calling(self._bind(into.inputs, into.outputs))
 
     def run_batches(self, x: Array, batch: int = 0) -> list[Array]:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_runtime.errors import BundleError, InputError
 
-Array = NDArray[Any]
+Array = np.ndarray[
+    tuple[Any, ...], np.dtype[Any]
+]  # as numpy.typing.NDArray, which takes a millisecond to import
 Dim = int | str
 """A length, or the name of a length that may vary from call to call (such as the batch)."""
 

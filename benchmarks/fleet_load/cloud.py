@@ -84,12 +84,7 @@ class Cloud:
 
     def __enter__(self) -> Self:
         """Start it: shards, controller, API."""
-        code = (
-            "from pathlib import Path; from cloud import logs; from cloud.home import Home;"
-            "from cloud.settings import Settings; from cloud.up import Supervisor; import signal, sys, threading;"
-            "logs.setup(); home = Home(Path(sys.argv[1])); it = Supervisor(home, Settings.load(home));"
-            "signal.signal(signal.SIGTERM, lambda *_: it.stop.set()); it.run()"
-        )
+        command = [sys.executable, "-m", "edge_runtime", "cloud", "up", "--home", str(self.home.root)]
         log = (self.home.root / "log").open("wb")
         self._process = subprocess.Popen(
             [sys.executable, "-c", code, str(self.home.root)], stdout=log, stderr=log

@@ -9,7 +9,7 @@ from edge_runtime.console import say
 from edge_runtime.files import atomic, cache_dir
 
 _RECORD = "packages.txt"
-_LIMIT_S = 600
+_LIMIT_S = 1800  # a toolkit of 1.5 GB takes ten minutes where others use the machine
 
 
 class InstallError(Exception):

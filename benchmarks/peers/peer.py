@@ -4,6 +4,7 @@ import importlib
 import json
 import math
 import os
+import random
 import select
 import statistics
 import subprocess
@@ -173,7 +174,7 @@ def check(found: Array, reference: Array, tolerance: float) -> float:
 
 
 def race(peers: Sequence[Peer], rounds: int = 30, least_ms: float = 5.0) -> list[float]:
-    """Median processor time of a call, in milliseconds, of each peer; the peers take turns, round by round.
+    """Median processor time of a call, in milliseconds, of each peer; each has one turn a round, in an order by lot.
 
     Processor time, because others use the machine meanwhile; every peer has one thread, so that on an idle machine
     the clock shows the same. A turn is as many calls as take the first peer about `least_ms`.
@@ -181,7 +182,8 @@ def race(peers: Sequence[Peer], rounds: int = 30, least_ms: float = 5.0) -> list
     for peer in peers:
         peer.cpu_ms.clear()
     calls = max(1, math.ceil(least_ms / max(peers[0].run(3)["cpu_ms"], 1e-3)))
+    lot = random.Random(0)  # noqa: S311  (an order, not a secret)
     for _ in range(rounds):
-        for peer in peers:
+        for peer in lot.sample(peers, len(peers)):
             peer.cpu_ms.append(peer.run(calls)["cpu_ms"])
     return [statistics.median(peer.cpu_ms) for peer in peers]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 _ROOT = Path(__file__).parents[2]
+REST_S = 2.0  # without a request, after which a server counts as idle
 
 BARE = """
 import sys
@@ -106,8 +107,18 @@ def import_ms(rounds: int) -> list[float]:
     return found[1:]
 
 
-def served(model: Path, name: str, folder: Path, calls: int = 20) -> float:
-    """Resident memory, in megabytes, of `littoral serve` after some requests for one picture each.
+def overheads(model: Path, rounds: int, processes: int) -> list[dict[str, float]]:
+    """What `benchmarks.peers.overhead` measures in each of some fresh processes, one after the other."""
+    found = []
+    for seed in range(processes):
+        command = [sys.executable, "-m", "benchmarks.peers.overhead", str(model), str(rounds), str(seed)]
+        done = subprocess.run(command, cwd=_ROOT, env=_alone(), capture_output=True, text=True, check=True)
+        found.append(json.loads(done.stdout))
+    return found
+
+
+def served(model: Path, name: str, folder: Path, calls: int = 20) -> tuple[float, float]:
+    """Resident memory of `littoral serve`, in megabytes: right after some requests, one picture each, and at rest.
 
     Raises:
         RuntimeError: the server does not start, or does not answer.
@@ -131,7 +142,13 @@ def served(model: Path, name: str, folder: Path, calls: int = 20) -> float:
     with Server(model, 1, folder / "server") as server:
         if asyncio.run(ask(server.socket)):
             raise RuntimeError("the server refused a request")
-        status = Path("/proc", str(server._process.pid), "status").read_text("ascii")
+        after = _resident(server._process.pid)
+        time.sleep(REST_S)
+        return after, _resident(server._process.pid)
+
+
+def _resident(process: int) -> float:
+    status = Path("/proc", str(process), "status").read_text("ascii")
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) * 1024 / 1e6
 
 

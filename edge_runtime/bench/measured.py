@@ -61,11 +61,10 @@ def measure(
         paths: where they are.
         sessions: loaded from there.
         feeds: an input for each.
-        args: rounds, threads, batch, starts and operators, as on the command line.
+        args: rounds, threads, batch, starts, engine and operators, as on the command line.
 
     Raises:
         ModelError: one cannot be run.
-        BackendError: operators are asked for and the engine does not report them.
     """
     calls = [partial(session.run, feed) for session, feed in zip(sessions, feeds, strict=True)]
     latencies = profile.interleaved(calls, args.rounds)
@@ -74,11 +73,7 @@ def measure(
     found = []
     for path, session, feed, latency in zip(paths, sessions, feeds, latencies, strict=True):
         spent = energy.measure(partial(_repeat, session, feed, args.rounds), args.rounds, time.perf_counter)
-        parts = (
-            operators.profile(session, path, feed, threads=args.threads, runs=min(args.rounds, 30))
-            if args.operators
-            else None
-        )
+        parts = _operators(session, path, feed, args) if args.operators else None
         varies = any(isinstance(spec.shape[0], str) for spec in session.inputs if spec.shape)
         begun = None if emulated or not args.starts else _start(path, session.engine, args)
         size = session.bundle.size if session.bundle else Path(path).stat().st_size
@@ -93,9 +88,26 @@ def _repeat(session: Session, feed: Mapping[str, Array], count: int) -> None:
         session.run(feed)
 
 
+def _operators(
+    session: Session, path: str, feed: Mapping[str, Array], args: argparse.Namespace
+) -> operators.Profile | None:
+    try:
+        return operators.profile(session, path, feed, threads=args.threads, runs=min(args.rounds, 30))
+    except BackendError as error:
+        console.say(f"{path}: operators not measured: {error}")
+        return None
+
+
 def _start(path: str, engine: str, args: argparse.Namespace) -> start.Start | None:
     try:
-        return start.cold(path, engine, threads=args.threads, free=args.batch, starts=args.starts)
+        return start.cold(
+            path,
+            engine,
+            asked=args.engine is not None,
+            threads=args.threads,
+            free=args.batch,
+            starts=args.starts,
+        )
     except BackendError as error:
         console.say(f"{path}: cold start not measured: {error}")
         return None

@@ -34,7 +34,7 @@ load_engine(sys.argv[4])
 marks.append(marks[-1] + time.perf_counter_ns() - began)
 held.append(memory()[0])
 began = time.perf_counter_ns()
-session = Session(sys.argv[1], threads=int(sys.argv[2]))
+session = Session(sys.argv[1], threads=int(sys.argv[2]), engine=sys.argv[5] or None)
 marks.append(marks[-1] + time.perf_counter_ns() - began)
 held.append(memory()[0])
 feed = example(session.inputs, free=int(sys.argv[3]))
@@ -71,13 +71,20 @@ class Start:
 
 
 def cold(
-    model: str | os.PathLike[str], engine: str, *, threads: int = 1, free: int = 1, starts: int = 3
+    model: str | os.PathLike[str],
+    engine: str,
+    *,
+    asked: bool = False,
+    threads: int = 1,
+    free: int = 1,
+    starts: int = 3,
 ) -> Start:
     """The median of several fresh processes that load a model and run it once.
 
     Args:
         model: a bundle, or the path of an .onnx or .tflite file.
         engine: that a session takes for it.
+        asked: whether it has to be asked for that engine.
         threads: within an operator.
         free: what a length that varies is, such as the batch.
         starts: processes, one after the other; files are in the page cache from the second on.
@@ -85,7 +92,8 @@ def cold(
     Raises:
         BackendError: no such process can be started here.
     """
-    found = [_one([str(Path(model).absolute()), str(threads), str(free), engine]) for _ in range(starts)]
+    arguments = [str(Path(model).absolute()), str(threads), str(free), engine, engine if asked else ""]
+    found = [_one(arguments) for _ in range(starts)]
     middle = [statistics.median(column) for column in zip(*found, strict=True)]
     return Start(*middle[:6], *map(int, middle[6:]))
 

@@ -74,6 +74,11 @@ def release(ticket: int) -> None:
     _reserved.pop(ticket, None)
 
 
+def others(ticket: int) -> bool:
+    """Whether further models are open in this process."""
+    return any(each != ticket for each in _reserved)
+
+
 def share_threads(threads: int) -> None:
     """Make one pool for all sessions of this process, in the place of one for each; call it before the first session.
 

@@ -141,7 +141,8 @@ class OnnxRuntime:
             raise
         memory.hold(ticket, self)
         session._model_bytes = None  # kept by the wrapper, to open it again on another provider
-        give_back()  # what the file was parsed into
+        if isinstance(model, bytes) or memory.others(ticket):
+            give_back()  # what it was parsed into; not for a first file, whose start that would delay
         self.inputs, self.outputs = specs(session.get_inputs()), specs(session.get_outputs())
         self._names = [spec.name for spec in self.outputs]
         # The wrapper around it checks what `Session` has checked, and takes a microsecond for that.

@@ -6,17 +6,20 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import InputError, LittoralError
-from edge_runtime.processing.pipeline import Pipeline, advance
-from edge_runtime.processing.results import Result
 from edge_runtime.serving import protocol
 from edge_runtime.serving.batcher import BusyError
 from edge_runtime.serving.metrics import Metrics
 from edge_runtime.serving.models import Limits, Models, Served
+from edge_runtime.training.heap import give_back
+
+if TYPE_CHECKING:
+    from edge_runtime.processing.results import Result
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -25,6 +28,7 @@ Answer = tuple[int, bytes, Mapping[str, str]]
 
 _JSON = {"content-type": "application/json"}
 _VERSION = "2"
+_REST_S = 1.0  # without a request, after which freed memory goes back to the system
 
 
 class _RefusedError(Exception):
@@ -58,6 +62,8 @@ class App:
         self.models = Models(limits, lambda name, version, rows: self.metrics.rows[name, version].add(rows))
         self._sources, self._watch, self._max_body = sources, watch, max_body
         self._watcher: asyncio.Task[None] | None = None
+        self._resting: asyncio.TimerHandle | None = None
+        self._asked = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's request, or start and stop."""
@@ -76,10 +82,12 @@ class App:
             return
         if self._watch:
             self._watcher = asyncio.create_task(self._look())
+        self._rest_later()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        if self._watcher:
-            self._watcher.cancel()
+        for each in (self._watcher, self._resting):
+            if each:
+                each.cancel()
         await asyncio.gather(*(served.batcher.close() for served in self.models))
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -96,6 +104,20 @@ class App:
                     sys.stderr.write(f"littoral: {line}\n")
             said = failed
 
+    def _rest_later(self) -> None:
+        """Note a request. When none follows for a while, memory that was freed is returned to the system."""
+        loop = asyncio.get_running_loop()
+        self._asked = loop.time()
+        if self._resting is None:
+            self._resting = loop.call_later(_REST_S, self._rest)
+
+    def _rest(self) -> None:
+        loop = asyncio.get_running_loop()
+        left = self._asked + _REST_S - loop.time()
+        self._resting = loop.call_later(left, self._rest) if left > _REST_S / 100 else None
+        if self._resting is None:
+            give_back()  # the C library keeps what bodies took; a busy server needs it again
+
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             status, body, headers = await self._answer(scope, receive)
@@ -111,6 +133,7 @@ class App:
         pairs.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": pairs})
         await send({"type": "http.response.body", "body": body})
+        self._rest_later()
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         parts = [unquote(part) for part in scope["raw_path"].decode("latin-1").split("?")[0].split("/")[1:]]
@@ -182,7 +205,12 @@ class App:
         about = {"model_name": served.name, "model_version": served.version, "words": result.words()}
         return _reply(about | result.to_json())
 
-    async def _words(self, served: Served, body: bytes) -> Result:
+    async def _words(self, served: Served, body: bytes) -> "Result":
+        from edge_runtime.processing.pipeline import (
+            Pipeline,
+            advance,
+        )  # here, for what it imports stays in memory
+
         while True:
             (steps,) = Pipeline(served.batcher.session).steps(body)
             # What is not the model's work runs on a thread of its own, so that the server goes on meanwhile.
@@ -218,26 +246,24 @@ class App:
         body: bytes = message.get("body", b"")
         if not message.get("more_body"):
             return self._bounded(body)
-        chunks = [body]
-        size = len(body)
+        whole = BytesIO()  # grows in place: parts that are joined would be in memory twice
+        whole.write(self._bounded(body))
         while message.get("more_body"):
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise _RefusedError(400, "the connection ended before the body did")
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > self._max_body:
-                raise _RefusedError(
-                    413, f"the body has more than the {self._max_body} bytes that this server takes"
-                )
-        return b"".join(chunks)
+            whole.write(message.get("body", b""))
+            if whole.tell() > self._max_body:
+                raise self._too_large()
+        return whole.getvalue()
 
     def _bounded(self, body: bytes) -> bytes:
         if len(body) > self._max_body:
-            raise _RefusedError(
-                413, f"the body has more than the {self._max_body} bytes that this server takes"
-            )
+            raise self._too_large()
         return body
+
+    def _too_large(self) -> _RefusedError:
+        return _RefusedError(413, f"the body has more than the {self._max_body} bytes that this server takes")
 
     async def _change(self, name: str, what: str) -> Answer:
         """Load a model again from its own file, or take it out of service."""

@@ -100,7 +100,7 @@ class Batcher:
         self._on_batch(sum(job.rows for job in jobs))
         loop = asyncio.get_running_loop()
         work = self._thread.submit(_run, self.session, [job.inputs for job in jobs])
-        work.add_done_callback(lambda _: loop.call_soon_threadsafe(self._finish, jobs, work))
+        work.add_done_callback(lambda done: loop.call_soon_threadsafe(self._finish, jobs, done))
 
     def _take(self) -> list[_Job]:
         jobs: list[_Job] = []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edge_runtime.command import Command
 from edge_runtime.console import listen, say
+from edge_runtime.engines import memory
 from edge_runtime.errors import BackendError, InputError
 from edge_runtime.files import existing
 
@@ -22,6 +23,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--threads", type=int, default=0, help="threads within an operator (default: the engine's)"
     )
     parser.add_argument(
+        "--memory", type=float, default=0, help="MB that weights and activations may take (default: no limit)"
+    )
+    parser.add_argument(
         "--watch",
         type=float,
         default=1.0,
@@ -35,8 +39,8 @@ def _run(args: argparse.Namespace) -> None:
     from edge_runtime.serving.app import App
     from edge_runtime.serving.models import Limits, discover
 
-    if args.max_batch < 1 or args.max_queue < 1:
-        raise InputError("--max-batch and --max-queue are at least 1")
+    if args.max_batch < 1 or args.max_queue < 1 or args.memory < 0:
+        raise InputError("--max-batch and --max-queue are at least 1, --memory at least 0")
     sources = [_source(text) for text in args.models]
     if args.repository:
         sources += discover(args.repository)
@@ -47,6 +51,8 @@ def _run(args: argparse.Namespace) -> None:
     except ImportError as error:
         raise BackendError("serving needs uvicorn: pip install 'littoral[serve]'") from error
     listen()
+    if args.memory:
+        memory.share_arena(round(args.memory * 1e6))
     app = App(sources, Limits(args.max_batch, args.max_queue, args.threads), watch=args.watch)
     where = args.socket or f"http://{args.host}:{args.port}/v2"
     say(f"serve {len(sources)} models at {where} (stop with Ctrl-C)")
@@ -60,6 +66,7 @@ def _run(args: argparse.Namespace) -> None:
         log_level="warning",
         access_log=False,
         lifespan="on",
+        ws="none",  # nothing here speaks WebSocket, and what does takes memory
         timeout_graceful_shutdown=10,
     )
     server = uvicorn.Server(config)

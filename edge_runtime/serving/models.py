@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime import profile
+from edge_runtime.binding import Binding
+from edge_runtime.engines import pages
 from edge_runtime.errors import InputError, LittoralError
 from edge_runtime.serving.batcher import Batcher
 from edge_runtime.session import Session
@@ -112,9 +113,9 @@ class Models:
     def _open(self, path: Path) -> Session:
         # A simulator gives an NPU's answers, and takes a hundred times as long.
         session = Session(path, threads=self._limits.threads, accelerators="hardware")
-        session.run(
-            profile.example(session.inputs)
-        )  # the first run allocates; no client should wait for that
+        # The first run allocates, and memory is gathered; no client should wait for that.
+        session.run(Binding.made(session.inputs, (), {}, {}).inputs)
+        pages.gather()
         return session
 
     def _retire(self, old: Served | None) -> None:

@@ -23,6 +23,12 @@ class Source:
         """The bundle, if it is one."""
         return None if isinstance(self.model, bytes | Path) else self.model
 
+    def size(self) -> int:
+        """Bytes of all its forms."""
+        if isinstance(self.model, bytes):
+            return len(self.model)
+        return self.model.stat().st_size if isinstance(self.model, Path) else self.model.size
+
     def engines(self) -> list[str]:
         """Those that have a form here: the bundle's own first, then in the order of its target."""
         if self.bundle is not None:

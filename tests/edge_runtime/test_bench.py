@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converter.model import save
-from edge_runtime import Session, profile
+from converter.lowering import lower
+from converter.model import copy, save
+from edge_runtime import Manifest, Session, profile
 from edge_runtime.__main__ import main
 from edge_runtime.bench import energy, flame, operators, start
+from edge_runtime.bundle import pack
 from edge_runtime.errors import BackendError
 from edge_runtime.tuning.setting import Setting
 from tests.models import cnn, images
@@ -128,12 +130,48 @@ def test_the_profile_is_of_what_the_tuner_chose(model, monkeypatch):
     assert "BatchNormalization" not in {each.kind for each in fused.operators}
 
 
-def test_an_engine_without_a_profiler_says_so(model):
-    class Other(Session):
-        engine = "litert"
+@pytest.fixture
+def both(model):
+    """A bundle with a form for each engine, and the form of LiteRT by itself."""
+    pytest.importorskip("ai_edge_litert")
+    session = Session(model)
+    one = copy(cnn())
+    for value in [*one.graph.input, *one.graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    lowered = lower(one, "tflite")
+    Path("net.tflite").write_bytes(lowered)
+    manifest = Manifest("net", "x86-64", session.inputs, session.outputs, engine="litert")
+    pack("net.bundle", manifest, {"infer.onnx": Path(model).read_bytes(), "infer.tflite": lowered})
+    return "net.bundle"
 
-    with pytest.raises(BackendError, match="litert, whose Python interface reports no times"):
-        operators.profile(Other(model), model, {}, threads=1, runs=1)
+
+def test_a_bundle_on_litert_is_profiled_on_its_other_form(both, capsys):
+    assert main(["bench", both, "--rounds", "2", "--starts", "0", "--operators", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["engine"], found["operators"]["engine"]) == ("litert", "onnxruntime")
+    assert {"Conv", "Gemm"} <= {each["kind"] for each in found["operators"]["operators"]}
+    assert main(["bench", both, "--rounds", "2", "--starts", "0", "--operators"]) == 0
+    assert "net.bundle on onnxruntime (litert reports none): operators" in capsys.readouterr().out
+
+
+def test_an_engine_without_a_profiler_says_so_and_the_rest_is_measured(both, capsys):
+    call = ["bench", "net.tflite", "--rounds", "2", "--starts", "0", "--operators"]
+    assert main(call) == 0
+    out, err = capsys.readouterr()
+    assert "p50 ms" in out
+    assert "net.tflite: operators not measured: LiteRT's Python interface reports none" in err
+    assert main([*call, "--html", "t.html"]) == 2
+    assert "nothing to show" in capsys.readouterr().err
+    assert not Path("t.html").exists()
+
+
+def test_the_engine_can_be_asked_for_and_each_gets_a_row(both, capsys):
+    assert main(["bench", both, "--engine", "all", "--rounds", "2", "--starts", "1", "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["engine"] for each in found] == ["litert", "onnxruntime"]
+    assert all(each["cold_start"]["load_ms"] > 0 for each in found)
+    assert main(["bench", both, "--engine", "onnxruntime", "--rounds", "2", "--starts", "0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["engine"] == "onnxruntime"
 
 
 def test_the_picture_is_whole_and_safe():
@@ -198,6 +236,8 @@ def test_nothing_is_started_on_an_emulated_device(model, monkeypatch, variable):
         (["--rounds", "0"], "--rounds 0: at least 1"),
         (["--batch", "0"], "--batch 0: at least 1"),
         (["--html", "x.html"], "give --operators too"),
+        (["--engine", "abacus"], "invalid choice: 'abacus'"),
+        (["--engine", "litert", "--starts", "0"], "LiteRT does not accept this model"),
     ],
 )
 def test_bad_use(model, capsys, more, words):

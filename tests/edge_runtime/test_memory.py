@@ -145,3 +145,22 @@ def test_a_process_without_a_pool_of_its_own_says_when_it_is_too_late(monkeypatc
     monkeypatch.setattr(memory, "_state", {"arena": 0})
     with pytest.raises(BackendError, match="before the first session"):
         memory.share_threads(2)
+
+
+def test_the_first_file_of_a_process_starts_without_giving_back(tmp_path):
+    said = alone(
+        """
+        from edge_runtime.engines import onnx
+        given = []
+        onnx.give_back = lambda: given.append(1)
+        kept = [Session(path, threads=1)]
+        print(len(given))
+        kept.append(Session(path, threads=1))
+        print(len(given))
+        kept.clear()
+        Session(open(path, "rb").read(), threads=1)
+        print(len(given))
+        """,
+        tmp_path,
+    )
+    assert said == ["0", "1", "2"]
