@@ -17,6 +17,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.files import atomic
 from edge_runtime.tensors import Array
 from federated.history import History
+from federated.settings import Settings
 
 _HISTORY = "history"
 _MEMORY = "memory"
@@ -82,7 +83,11 @@ def check_same(
     Raises:
         InputError: the state is of another run; the sentence names the first difference.
     """
-    before, now = {**state.history.inputs, **state.history.settings}, {**inputs, **settings}
+    known = (
+        Settings().to_json() if state.history.settings else {}
+    )  # a setting newer than the checkpoint had no effect
+    before = {**known, **state.history.inputs, **state.history.settings}
+    now = {**known, **inputs, **settings}
     way_out = "give the same again, another --out, or --restart"
     for name in [*settings, *sorted((now.keys() | before.keys()) - settings.keys())]:
         if name == "rounds" or now.get(name) == before.get(name):
@@ -90,9 +95,13 @@ def check_same(
         if name in inputs:
             raise InputError(f"{path}: is of a run where the {name.replace('_', ' ')} was another; {way_out}")
         raise InputError(
-            f"{path}: is of a run with {name} {before.get(name)}, not {now.get(name)}; {way_out}"
+            f"{path}: is of a run with {name} {_said(before.get(name))}, not {_said(now.get(name))}; {way_out}"
         )
     if settings["rounds"] < state.round:
         raise InputError(
             f"{path}: has finished round {state.round}, beyond rounds {settings['rounds']}; {way_out}"
         )
+
+
+def _said(value: Any) -> Any:
+    return "none" if value == "" else value

@@ -7,7 +7,8 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.command import Command
 from federated import options
 from federated.device.cli import JOIN
-from federated.link.cli import BROKER, ENROL, SERVE
+from federated.flower.cli import APP, NODE, UP
+from federated.link.cli import BROKER, ENCRYPTION, ENROL, SERVE
 from federated.settings import Settings
 
 
@@ -60,5 +61,5 @@ FEDERATE = Command(
     "littoral federate m.bundle --data digits.npz --clients 5 --rounds 20 --alpha 0.5 --out run",
     _arguments,
     _run,
-    (SIMULATE, SERVE, JOIN, ENROL, BROKER),
+    (SIMULATE, SERVE, JOIN, ENROL, ENCRYPTION, BROKER, UP, NODE, APP),
 )

@@ -27,6 +27,16 @@ from federated.robust.submission import Rule
 
 LEAST_BITS = 4
 _FINE = "qsgd:bits=4,norm=max"
+# What homomorphic encryption does not go with, and why.
+_PLAIN = {
+    "codec": "encrypted numbers look random and no coding makes them smaller; leave the codec away, or take secure "
+    "aggregation, which shrinks what it hides",
+    "downlink": "a device must start from the model that the sum is added to, sent whole; leave the codec away",
+    "defence": "there is one sum of all devices and nothing to judge; take secure aggregation in small groups, whose "
+    "sums are judged",
+    "secure": "either hides single updates already; leave one away",
+    "privacy": "the server cannot clip what it does not see; take privacy 'local', where devices clip and add noise",
+}
 _COMPARING = ("krum", "multikrum", "bulyan", "fedmedian", "fedtrimmedavg", "qfedavg")
 
 
@@ -40,6 +50,7 @@ class Plan:
     privacy: str = ""
     strategy: str = ""
     secure: int = 0
+    encrypt: bool = False
     clients: int = 5
     per_round: int = 5
 
@@ -68,6 +79,8 @@ def check(plan: Plan) -> None:
         _private(plan, codec)
     if plan.secure:
         _secure(plan, codec)
+    if plan.encrypt:
+        _encrypted(plan)
 
 
 def bits(codec: Codec) -> float:
@@ -155,4 +168,21 @@ def _secure(plan: Plan, codec: Codec | None) -> None:
         raise InputError(
             f"secure aggregation with strategy '{plan.strategy}': it compares single devices, which are hidden; "
             "take a defence, which judges sums of groups, or a strategy that averages"
+        )
+
+
+def _encrypted(plan: Plan) -> None:
+    for name, why in _PLAIN.items():
+        value = getattr(plan, name)
+        if value and (name != "privacy" or value.startswith("central")):
+            raise InputError(f"homomorphic encryption with {name} '{value}': {why}")
+    if plan.per_round < 3:
+        raise InputError(
+            f"homomorphic encryption with {plan.per_round} devices a round: a sum of less than 3 hides nobody; "
+            "ask at least 3"
+        )
+    if plan.strategy.partition(":")[0] in _COMPARING:
+        raise InputError(
+            f"homomorphic encryption with strategy '{plan.strategy}': it compares single devices, which are hidden; "
+            "take a strategy that averages"
         )

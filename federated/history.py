@@ -25,7 +25,9 @@ class Round:
     `bytes_up` count the weights' serialised arrays, or the coded updates, as the server handed them out and took
     them in. `set_aside` says which clients' updates a defence left out, and why; `epsilon` is the privacy budget spent
     up to this round, at the delta of the settings. `losses` are the training losses of the clients that answered,
-    `late` the clients whose answers to earlier rounds count in this one.
+    `late` the clients whose answers to earlier rounds count in this one. `wire_down` and `wire_up` are the bytes at
+    the coordinator's socket, with what the link, MQTT and TLS add; None where there is none, or it is not counted.
+    `staleness` is how often the model had moved on, on average, when an asynchronous run's answers came.
     """
 
     number: int
@@ -41,6 +43,9 @@ class Round:
     epsilon: float | None = None
     losses: Mapping[int, float] = field(default_factory=dict)
     late: tuple[int, ...] = ()
+    wire_down: int | None = None
+    wire_up: int | None = None
+    staleness: float | None = None
 
     def line(self, rounds: int) -> str:
         """``round 3/20  accuracy 0.912  loss 0.31  clients 5  0.4 s``."""
@@ -49,7 +54,8 @@ class Round:
         head = f"round {self.number}/{rounds}  accuracy {self.accuracy:.3f}  loss {self.loss:.2f}"
         aside = f"  set aside {len(self.set_aside)}" if self.set_aside else ""
         spent = "" if self.epsilon is None else f"  epsilon {self.epsilon:.2f}"
-        return f"{head}  clients {trained}{of}{aside}{spent}  {self.seconds:.1f} s"
+        stale = "" if self.staleness is None else f"  staleness {self.staleness:.1f}"
+        return f"{head}  clients {trained}{of}{aside}{spent}{stale}  {self.seconds:.1f} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,9 @@ class History:
 
     `settings` and `inputs` (digests of bundle and data) say what was asked for, `held_out` how many samples
     the evaluations rest on. `split` has for each client how many samples of each class it holds, and is
-    empty where the server does not know. `initial` is the evaluation before round 1.
+    empty where the server does not know. `initial` is the evaluation before round 1. `personal` says of each device's
+    own model, where the run ended with them, its accuracy "before" and "after" on the device's samples by
+    cross-validation, and whether it was "kept" (1 or 0). `names` are those of devices that have one.
     """
 
     settings: Mapping[str, Any]
@@ -67,6 +75,12 @@ class History:
     initial: Mapping[str, float]
     split: tuple[tuple[int, ...], ...] = ()
     rounds: tuple[Round, ...] = field(default=())
+    personal: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    def name(self, client: int) -> str:
+        """What a client is called: a device its name, any other its number."""
+        return self.names.get(client, str(client))
 
     def add(self, latest: Round) -> "History":
         """This history and one more round."""
@@ -85,6 +99,8 @@ class History:
             "clients": clients,
             "initial": {name: _finite(value) for name, value in self.initial.items()},
             "rounds": [_round_json(entry) for entry in self.rounds],
+            "names": {str(client): name for client, name in self.names.items()},
+            "personal": {str(client): dict(found) for client, found in self.personal.items()},
         }
 
     @classmethod
@@ -104,6 +120,8 @@ class History:
                 initial={name: _number(found) for name, found in value["initial"].items()},
                 split=tuple(tuple(map(int, client["classes"])) for client in value["clients"]),
                 rounds=tuple(_round(entry) for entry in value["rounds"]),
+                names={int(k): str(name) for k, name in value.get("names", {}).items()},
+                personal={int(k): dict(found) for k, found in value.get("personal", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{where}: not the history of a federated run: {error!r}") from error
@@ -138,6 +156,8 @@ def _round(value: Mapping[str, Any]) -> Round:
         losses={int(client): _number(loss) for client, loss in value.get("losses", {}).items()},
         set_aside={int(client): str(reason) for client, reason in value.get("set_aside", {}).items()},
         epsilon=None if value.get("epsilon") is None else float(value["epsilon"]),
+        staleness=None if value.get("staleness") is None else float(value["staleness"]),
+        **{name: None if value.get(name) is None else int(value[name]) for name in ("wire_down", "wire_up")},
     )
 
 

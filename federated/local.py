@@ -20,6 +20,7 @@ Learner = Trainer | Bundle | str | os.PathLike[str]
 
 
 _OWN = "method/"
+_MU = "proximal-mu"  # as Flower's FedProx calls it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,14 @@ class Steps:
             batch_size=int(config["batch-size"]),
             lr=float(config["lr"]),
             seed=int(config["seed"]),
-            method=str(config.get("method", "")),
+            method=str(config.get("method", "")) or _proximal(config),
         )
+
+
+def _proximal(config: Mapping[str, Any]) -> str:
+    """The method that Flower's FedProx asks for: it says no more than mu."""
+    mu = float(config.get(_MU, 0.0))
+    return f"fedprox:mu={mu!r}" if mu else ""
 
 
 def client_update(
@@ -80,7 +87,7 @@ def client_update(
         from federated.methods import parse  # what devices do not need stays out of their memory
 
         kept = {} if memory is None else memory
-        own = {name.removeprefix(_OWN): array for name, array in kept.items() if name.startswith(_OWN)}
+        own = own_layers(kept)
         learned = parse(steps.method).update(trainer, parameters, samples, steps, client, own)
         kept.update({_OWN + name: array for name, array in own.items()})
         return learned
@@ -93,6 +100,11 @@ def client_update(
         seed=seeds.number(steps.seed, "train", steps.round_number, client),
     )
     return Learned(trainer.parameters, len(samples), losses[-1])
+
+
+def own_layers(memory: Mapping[str, Array]) -> dict[str, Array]:
+    """What a method keeps on the device, by parameter, of all that the device remembers."""
+    return {name.removeprefix(_OWN): array for name, array in memory.items() if name.startswith(_OWN)}
 
 
 def trainer_of(learner: Learner, threads: int = 1) -> Callable[[], Trainer]:

@@ -41,6 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--downlink", default=default.downlink, help="codec of the model's changes on their way to clients"
     )
+    _add_ways(parser)
     _add_protection(parser)
     again = parser.add_mutually_exclusive_group()
     again.add_argument(
@@ -52,7 +53,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
-def _add_protection(parser: argparse.ArgumentParser) -> None:
+def _add_ways(parser: argparse.ArgumentParser) -> None:
+    """Who is asked and waited for, and how it learns."""
     default = Settings()
     parser.add_argument(
         "--strategy",
@@ -69,10 +71,39 @@ def _add_protection(parser: argparse.ArgumentParser) -> None:
         "--late", type=int, default=default.late, help="rounds for which a late answer counts (default 0)"
     )
     parser.add_argument(
+        "--asynchronous",
+        nargs="?",
+        type=int,
+        const=10,
+        default=default.asynchronous,
+        help="no rounds: the model moves whenever so many changes have come (without a number: 10); a stale one counts "
+        "less, and one more than --late (default 20) versions old is not taken",
+    )
+    parser.add_argument(
+        "--select",
+        nargs="?",
+        const="ready",
+        default=default.select,
+        help="ask devices that charge, are idle and unmetered (ready), or among them those from whom most is learned "
+        "(useful:needs=charging+idle,seconds=30)",
+    )
+    parser.add_argument(
         "--method",
         default=default.method,
         help="how devices learn: fedprox:mu=0.1, scaffold, reptile, per-fedavg, fedper, fedbn (default: fedavg)",
     )
+    parser.add_argument(
+        "--personalise",
+        nargs="?",
+        const="fine-tune",
+        default=default.personalise,
+        help="after the last round each device trains on alone, and keeps that where its own data call it better "
+        "(fine-tune:epochs=20,lr=0.005)",
+    )
+
+
+def _add_protection(parser: argparse.ArgumentParser) -> None:
+    default = Settings()
     parser.add_argument(
         "--defence",
         nargs="?",
@@ -92,6 +123,14 @@ def _add_protection(parser: argparse.ArgumentParser) -> None:
         const=20,
         default=default.secure,
         help="secure aggregation in groups of so many devices (without a number: 20)",
+    )
+    parser.add_argument(
+        "--encrypt",
+        nargs="?",
+        const=True,
+        metavar="KEY",
+        help="homomorphic encryption of small models' updates; over devices with the server's key, as "
+        "'littoral federate encryption' makes it",
     )
 
 
@@ -117,6 +156,10 @@ def settings_of(args: argparse.Namespace, clients: int, alpha: float | None) -> 
         defence=args.defence,
         privacy=args.privacy,
         secure=args.secure,
+        select=args.select,
+        personalise=args.personalise,
+        encrypt=bool(args.encrypt),
+        asynchronous=args.asynchronous,
     )
 
 

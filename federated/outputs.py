@@ -62,6 +62,11 @@ def commit(out: str | os.PathLike[str], state: State) -> None:
     checkpoint.save(Path(out) / _CHECKPOINT, state)
 
 
+def live(out: str | os.PathLike[str]) -> report.Live:
+    """What shows the run while it goes on."""
+    return report.Live(Path(out) / _REPORT, Path(out) / _EVENTS)
+
+
 def finish(out: str | os.PathLike[str], state: State, trainer: Trainer) -> None:
     """Write the bundle with the trainer's weights, the history, and its picture, page and events."""
     folder = Path(out)

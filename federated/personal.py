@@ -2,10 +2,13 @@
 
 Fine-tuning helps most people and hurts some, whose few samples say little of what comes next. So a device asks its
 own data first, by cross-validation: each fold is judged by a model that did not see it. What is not better is not kept.
+
+After the last round a coordinator may ask all devices to do so: each answers with what it found, and keeps its model.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,7 @@ from edge_runtime.data import Samples
 from edge_runtime.errors import InputError
 from edge_runtime.tensors import Array
 from edge_runtime.trainer import Trainer
+from federated import methods, spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,59 @@ class Personal:
     kept: bool
     before: float
     after: float
+
+
+def parse(text: str) -> FineTune:
+    """How to fine-tune, as a setting has it: ``fine-tune:epochs=10,lr=0.01``.
+
+    Raises:
+        InputError: it is not that.
+    """
+    return spec.build(text, {"fine-tune": FineTune}, "personalise")
+
+
+def after_last_round(
+    trainer: Trainer,
+    sent: Mapping[str, Array],
+    samples: Samples,
+    asked: Mapping[str, Any],
+    own: Mapping[str, Array],
+) -> dict[str, float]:
+    """A device's own model from the last that was sent and the layers that never left it; the trainer has it then.
+
+    Args:
+        trainer: what learns.
+        sent: the arrays that travel.
+        samples: the device's own.
+        asked: "method", of the run, and "personalise", as `parse` takes it.
+        own: what the device keeps, by parameter.
+
+    Returns:
+        "num-examples", whether the fine-tuned model is "kept" (0 or 1), and the accuracy "before" and "after" by
+        cross-validation; nothing but a 1 for the number where it is asked to be "quiet". With fewer samples than folds
+        nothing can be judged: the model stays as it came.
+
+    Raises:
+        InputError: the weights or the samples do not fit the model.
+        ModelError: training diverged.
+    """
+    how = parse(str(asked.get("personalise") or "fine-tune"))
+    weights = methods.parse(str(asked.get("method") or "fedavg")).weights(trainer, sent, own)
+    if len(samples) < how.folds:
+        trainer.load(weights)
+        right = trainer.evaluate(samples)["accuracy"]
+        found = Personal(weights, kept=False, before=right, after=right)
+    else:
+        found = personalise(trainer, weights, samples, how)
+        trainer.load(found.parameters)
+    if asked.get("quiet"):
+        return {"num-examples": 1}
+    return {
+        "num-examples": len(samples),
+        "kept": int(found.kept),
+        "before": float(found.before),
+        "after": float(found.after),
+    }
 
 
 def personalise(

@@ -1,7 +1,10 @@
 """A run as a page that is read without a network, and as the events that TensorBoard draws."""
 
 import os
+import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +39,17 @@ def write(history: History, path: str | os.PathLike[str]) -> Path:
         (megabytes(up), "from devices"),
         (megabytes(down), "to devices"),
     ]
+    if last.wire_up is not None:
+        up, down = (
+            sum(getattr(each, name) or 0 for each in history.rounds) for name in ("wire_up", "wire_down")
+        )
+        cards += [
+            (megabytes(up), "from devices, at the socket"),
+            (megabytes(down), "to devices, at the socket"),
+        ]
+    if last.staleness is not None:
+        mean = sum(each.staleness or 0 for each in history.rounds) / len(history.rounds)
+        cards.append((f"{mean:.1f}", "versions old, an answer on average"))
     if last.epsilon is not None:
         cards.append((f"{last.epsilon:.2f}", "epsilon spent"))
     page.cards(cards)
@@ -50,6 +64,8 @@ def write(history: History, path: str | os.PathLike[str]) -> Path:
             _fairness(history), "Training loss by device: the median, the middle half, and all of them."
         )
         page.table(["device", "rounds", "last loss"], _worst(history))
+    if history.personal:
+        _own(page, history)
     _setbacks(page, history)
     page.heading("Settings")
     page.table(["setting", "value"], [(name, _value(value)) for name, value in history.settings.items()])
@@ -87,7 +103,41 @@ def _scalars(entry: Round) -> dict[str, float]:
         "round/answered": len(entry.clients) - len(entry.failed),
         "round/set aside": len(entry.set_aside),
     }
-    return found if entry.epsilon is None else found | {"privacy/epsilon": entry.epsilon}
+    if entry.losses:
+        losses = list(entry.losses.values())
+        found |= {
+            "device/loss of the worst": max(losses),
+            "device/loss of the median": float(np.median(losses)),
+        }
+    more = {
+        "privacy/epsilon": entry.epsilon,
+        "bytes/down at the socket": entry.wire_down,
+        "bytes/up at the socket": entry.wire_up,
+        "round/staleness": entry.staleness,
+    }
+    return found | {name: value for name, value in more.items() if value is not None}
+
+
+class Live:
+    """The page and the events of a run that goes on: written again from time to time."""
+
+    def __init__(
+        self, page: Path, events: Path, every_s: float = 5.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Nothing is written before the run has gone on for `every_s` seconds."""
+        self._page, self._events, self._every_s, self._clock = page, events, every_s, clock
+        self._due = clock() + every_s
+
+    def show(self, history: History) -> None:
+        """Write if it is time: a twentieth of the time at most goes into it."""
+        began = self._clock()
+        if began < self._due:
+            return
+        write(history, self._page)
+        with suppress(ImportError):  # TensorBoard's format is for those who have its writer
+            write_events(history, self._events)
+        cost = self._clock() - began
+        self._due = began + max(self._every_s, 20 * cost)
 
 
 def _lead(history: History) -> str:
@@ -97,7 +147,12 @@ def _lead(history: History) -> str:
         for name in ("strategy", "method", "codec", "defence", "privacy")
         if settings.get(name)
     ]
-    return f"{settings.get('clients', '?')} devices, " + (", ".join(extras) or "federated averaging")
+    kind = ", ".join(extras) or "federated averaging"
+    if settings.get("asynchronous"):
+        kind += f", asynchronous: a step every {settings['asynchronous']} changes"
+    done, wanted = len(history.rounds), settings.get("rounds", 0)
+    going = f"; round {done} of {wanted}, and it goes on" if done < wanted else ""
+    return f"{settings.get('clients', '?')} devices, {kind}{going}"
 
 
 def _value(value: Any) -> str:
@@ -171,19 +226,43 @@ def _fairness(history: History) -> "Figure":
     return figure
 
 
-def _worst(history: History) -> list[tuple[int, int, str]]:
+def _worst(history: History) -> list[tuple[str, int, str]]:
     """The devices that the model fits least, by their last round."""
     asked = Counter(device for each in history.rounds for device in each.losses)
     latest = {device: loss for each in history.rounds for device, loss in each.losses.items()}
     ordered = sorted(latest, key=lambda device: -latest[device])[:10]
-    return [(device, asked[device], f"{latest[device]:.3f}") for device in ordered]
+    return [(history.name(device), asked[device], f"{latest[device]:.3f}") for device in ordered]
+
+
+def _own(page: Page, history: History) -> None:
+    """What devices say of the models of their own."""
+    found = history.personal
+    page.heading("Own models")
+    before, after = (sum(each[name] for each in found.values()) / len(found) for name in ("before", "after"))
+    kept = {node: each for node, each in found.items() if each["kept"]}
+    page.paragraph(
+        f"{len(kept)} of {len(found)} devices keep a model that they trained on alone; the others keep that of all, "
+        "for their own data do not say that theirs is better. Accuracy on a device's own samples by cross-validation, "
+        f"in the mean: {before:.1%} with the model of all, {after:.1%} fine-tuned."
+    )
+    ordered = sorted(found, key=lambda node: found[node]["after"] - found[node]["before"], reverse=True)
+    rows = [
+        (
+            history.name(node),
+            f"{found[node]['before']:.1%}",
+            f"{found[node]['after']:.1%}",
+            "yes" if node in kept else "no",
+        )
+        for node in ordered[:_MOST_ROWS]
+    ]
+    page.table(["device", "model of all", "fine-tuned", "kept"], rows)
 
 
 def _setbacks(page: Page, history: History) -> None:
     """Tables of what was set aside and of what failed, and why."""
     for title, name in (("Set aside", "set_aside"), ("Failed", "failed")):
         rows = [
-            (device, each.number, reason)
+            (history.name(device), each.number, reason)
             for each in history.rounds
             for device, reason in sorted(getattr(each, name).items())
         ]

@@ -13,10 +13,11 @@ from edge_runtime.errors import InputError
 from edge_runtime.trainer import Trainer
 from federated import outputs, partition
 from federated.flower.client import client_app
-from federated.flower.grid import run_in_process
+from federated.flower.grid import LaggingGrid, run_in_process, run_over
 from federated.flower.server import server_app
 from federated.history import History
 from federated.partition import Indices
+from federated.privacy import he
 from federated.settings import Settings
 
 
@@ -60,6 +61,7 @@ def federate(
     classes = _classes(opened, train, held_out)
     parts = split(train, settings)
     trainer = Trainer(opened, threads=settings.threads)
+    keys = he.generate() if settings.encrypt else (None, None)
     server = server_app(
         trainer,
         settings,
@@ -69,9 +71,13 @@ def federate(
         inputs={"bundle": bundle_digest(opened), "data": digest(train), "held_out": digest(held_out)},
         restart=restart,
         progress=progress,
+        encryption=keys[1],
     )
-    client = client_app(trainer, lambda k, _clients: take(train, parts[k]))
-    run_in_process(server, client, settings.clients)
+    client = client_app(trainer, lambda k, _clients: take(train, parts[k]), encryption=keys[0])
+    if settings.asynchronous:
+        run_over(server, LaggingGrid(client, settings.clients, settings.per_round, settings.seed))
+    else:
+        run_in_process(server, client, settings.clients)
     return outputs.read_history(out)
 
 

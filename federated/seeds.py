@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-Purpose = Literal["holdout", "split", "sample", "train", "codec"]
+Purpose = Literal["holdout", "split", "sample", "train", "codec", "delay"]
 _KEY = {purpose: i for i, purpose in enumerate(get_args(Purpose))}
 
 

@@ -16,6 +16,7 @@ from federated.history import History
 from federated.link import chunks
 from federated.link.keys import Key
 from federated.link.mqtt import Address
+from federated.privacy.he import ServerKey
 from federated.run import bundle_digest, digest
 from federated.settings import Settings
 
@@ -34,6 +35,7 @@ def serve(
     progress: bool = True,
     deadline_s: float = 3600,
     chunk_bytes: int = chunks.DEFAULT_CHUNK_BYTES,
+    encryption: ServerKey | None = None,
 ) -> History:
     """Federated averaging over enrolled devices.
 
@@ -51,6 +53,7 @@ def serve(
         progress: one line a round on stderr.
         deadline_s: how long a round waits for its devices, and the run for their coming.
         chunk_bytes: the length of a chunk.
+        encryption: the server's key, where settings ask devices to encrypt.
 
     Raises:
         InputError: the data or the folder do not fit.
@@ -70,6 +73,7 @@ def serve(
         restart=restart,
         progress=progress,
         timeout=deadline_s,
+        encryption=encryption,
     )
     grid = MqttGrid(
         address, keys, run=_token(folder, anew=restart), chunk_bytes=chunk_bytes, folder=folder / _PARTS

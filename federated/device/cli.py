@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from edge_runtime import console, data
 from edge_runtime.command import Command
@@ -13,6 +14,9 @@ from edge_runtime.errors import InputError
 from edge_runtime.trainer import Trainer
 from federated.link import keys, options
 from federated.link.keys import Key
+
+if TYPE_CHECKING:
+    from federated.privacy.he import DeviceKey
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +28,14 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", help="this device's name, to be sure that the key is its own")
     parser.add_argument("--state", help="folder of what to keep across restarts (default: NAME.state)")
+    parser.add_argument(
+        "--conditions",
+        help='JSON file that says how the device is: {"charging": true, "idle": true, "unmetered": true}; '
+        "what it leaves out is asked of the system",
+    )
+    parser.add_argument(
+        "--encryption-key", help="the devices' key, as 'littoral federate encryption' made it"
+    )
     parser.add_argument("--threads", type=int, default=1, help="threads within an operator (default 1)")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout at the end")
 
@@ -46,6 +58,14 @@ def _key(args: argparse.Namespace) -> Key:
     return key
 
 
+def _encryption(args: argparse.Namespace) -> "DeviceKey | None":
+    if args.encryption_key is None:
+        return None
+    from federated.privacy import he  # TenSEAL is for those who encrypt
+
+    return he.load_device(args.encryption_key)
+
+
 def take_part(args: argparse.Namespace) -> None:
     """Be the device, until the process is told to end.
 
@@ -54,8 +74,11 @@ def take_part(args: argparse.Namespace) -> None:
         BundleError: the bundle is damaged or cannot be trained.
     """
     from federated.device.client import Device
+    from federated.device.condition import Conditions
     from federated.device.memory import prepare
 
+    for each in (signal.SIGTERM, signal.SIGINT):  # until there is a device, there is nothing to take leave of
+        signal.signal(each, lambda *_: sys.exit(0))
     prepare()
     key = _key(args)
     address = options.address_of(args, key)
@@ -65,9 +88,12 @@ def take_part(args: argparse.Namespace) -> None:
     if samples.y is None:
         raise InputError(f"{args.data}: has no labels y; federated training needs them")
     state = args.state or f"{key.device}.state"
-    device = Device(trainer, samples, key, address, state, progress=not args.json)
+    device = Device(
+        trainer, samples, key, address, state,
+        progress=not args.json, conditions=Conditions(args.conditions), encryption=_encryption(args),
+    )  # fmt: skip
     for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda *_: device.stop())
+        signal.signal(each, device.leave)
     if not args.json:
         console.say(f"{key.device}: {len(samples)} samples; waiting for work from {address}")
     gc.collect()  # what loading has left

@@ -4,7 +4,10 @@ import hashlib
 import os
 import queue
 import threading
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from edge_runtime import console
 from edge_runtime.data import Samples
@@ -18,9 +21,18 @@ from federated.link.keys import Key
 from federated.link.mqtt import Address
 from federated.link.peer import Peer
 
+if TYPE_CHECKING:
+    from federated.privacy.he import DeviceKey
+
+_LINGER_S = 5.0  # that a device which leaves spends on an answer that is on its way
+
+
+class _Leaving(BaseException):
+    """Work at hand is let go of, as by KeyboardInterrupt: nothing on the way may take it for a failure of the work."""
+
 
 class Device:
-    """One device. `run` serves until `stop` is called from another thread, or the process is interrupted."""
+    """One device. `run` serves until `stop` or `leave` is called, from another thread or a signal's handler."""
 
     def __init__(
         self,
@@ -32,6 +44,8 @@ class Device:
         *,
         chunk_bytes: int = chunks.DEFAULT_CHUNK_BYTES,
         progress: bool = False,
+        conditions: Callable[[], Mapping[str, bool]] = dict,
+        encryption: "DeviceKey | None" = None,
     ) -> None:
         """Make the device; it connects when it runs.
 
@@ -43,34 +57,70 @@ class Device:
             folder: what the device keeps across restarts.
             chunk_bytes: the length of the chunks that it sends.
             progress: one line on stderr for each piece of work.
+            conditions: whether it is charging, idle and unmetered, as far as it knows.
+            encryption: the devices' key, for runs with homomorphic encryption.
         """
+        self._conditions = conditions
+        self._left = self._working = False
+        self._told: dict[str, float] = {}  # what the coordinator was told of the last training
         self._trainer, self._samples, self._progress = trainer, samples, progress
         self._store = Store(folder)
+        self._store.memory.encryption = encryption
         self._queue: queue.SimpleQueue[tuple[bytes, bytes | bytearray] | None] = queue.SimpleQueue()
         self._busy: set[bytes] = set()
         self._lock = threading.Lock()
         self.worked = 0
         self.peer = Peer(
-            address, key, self._take, on_again=self._again, chunk_bytes=chunk_bytes, folder=self._store.parts
-        )
+            address, key, self._take, on_again=self._again, chunk_bytes=chunk_bytes, folder=self._store.parts,
+            about=self._about,
+        )  # fmt: skip
         for digest in self._store.answered():
             self.peer.channel.receiver.remember(digest)
         for digest, payload in self._store.pending().items():
             self.peer.channel.receiver.remember(digest)
             self._enqueue(digest, payload)
 
+    def _about(self) -> dict[str, float]:
+        return {**self._conditions(), **self._told}
+
     def run(self) -> None:
         """Serve."""
         settle()
         with self.peer:
-            while (entry := self._queue.get()) is not None:
-                self._serve(*entry)
-                del entry  # or the request would stay until the next one comes
+            try:
+                while (entry := self._queue.get()) is not None and not self._left:
+                    self._serve(*entry)
+                    del entry  # or the request would stay until the next one comes
+            except _Leaving:
+                self._working = (
+                    False  # the request is on disk, and is worked on when the device is here again
+                )
+            self._linger()
             self.peer.leave()
 
     def stop(self) -> None:
-        """Let `run` return after the work at hand."""
+        """Let `run` return after the work that has come."""
         self._queue.put(None)
+
+    def leave(self, *_: object) -> None:
+        """Let `run` return now: a handler of signals, for the thread that runs.
+
+        Work at hand is let go of; its request is on disk, as is an answer that has not arrived. So nothing is lost when
+        the device comes back: the coordinator gets what it would have got.
+
+        Raises:
+            _Leaving: into the work at hand.
+        """
+        again, self._left = self._left, True
+        self._queue.put(None)
+        if self._working and not again:
+            raise _Leaving
+
+    def _linger(self) -> None:
+        """Give an answer that is on its way a little time to arrive."""
+        ends = time.monotonic() + _LINGER_S
+        while self.peer.channel.busy and self.peer.connected and time.monotonic() < ends:
+            time.sleep(0.02)
 
     def _take(self, payload: bytes | bytearray) -> None:
         digest = hashlib.sha256(payload).digest()
@@ -98,7 +148,9 @@ class Device:
         name = digest.hex()
         reply = self._store.reply(name)
         if reply is None:
+            self._working = True
             reply = self._work(name, payload)
+            self._working = False
             self._store.commit(name, reply)
         with self._lock:
             self._busy.discard(digest)
@@ -113,6 +165,9 @@ class Device:
         kind = request.head.get("kind")
         answer = work.answer(request, name, self._store.memory, self._trainer, self._samples)
         self.worked += 1
+        self._tell(kind, answer)
+        if kind == work.PERSONALISE and work.METRICS in answer.records:
+            self._trainer.export(self._store.model)
         del request
         settle()
         if self._progress:
@@ -122,7 +177,13 @@ class Device:
             return wire.encode(answer)
         return wire.encode(wire.Message({"work": name, "error": "the answer cannot be sent"}))
 
+    def _tell(self, kind: object, answer: wire.Message) -> None:
+        """Say in the state, too, what an answer said openly: under secure aggregation it says neither."""
+        if kind == work.TRAIN and work.METRICS in answer.records:
+            metrics = answer.records[work.METRICS].items
+            self._told = {"samples": metrics[work.NUM_EXAMPLES], "loss": metrics["loss"]}
+
 
 def _figures(answer: wire.Message) -> str:
-    found = answer.records[work.METRICS].items
+    found = answer.records[work.METRICS].items if work.METRICS in answer.records else {}
     return "  ".join(f"{name} {value:.4g}" for name, value in found.items())

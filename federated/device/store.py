@@ -14,7 +14,7 @@ from federated.device.work import Memory
 from federated.link import wire
 from federated.link.wire import Message, Record
 
-_STATE, _REQUESTS, _PARTS = "state", "requests", "parts"
+_STATE, _REQUESTS, _PARTS, _MODEL = "state", "requests", "parts", "model.bundle"
 _HELD, _CODEC, _BEFORE, _ANSWERED = "held", "codec", "before", "replies"
 
 
@@ -29,6 +29,7 @@ class Store:
         """
         self._folder = Path(folder)
         self.parts = self._folder / _PARTS
+        self.model = self._folder / _MODEL  # the device's own, once a run has ended with personal models
         try:
             for path in (self._folder / _REQUESTS, self.parts):
                 path.mkdir(parents=True, exist_ok=True)

@@ -11,13 +11,13 @@ from edge_runtime.trainer import Trainer
 from federated import codecs
 from federated.codecs.downlink import difference, follow
 from federated.link.wire import Message, Record
-from federated.local import Steps, client_update
+from federated.local import Steps, client_update, own_layers
 
 # The names of records and keys, as Flower's strategies and the ServerApp use them.
 ARRAYS, CONFIG, METRICS, NUM_EXAMPLES = "arrays", "config", "metrics", "num-examples"
 WAY, UPDATE, MESSAGE = "way", "update", "message"
 SECURE, TEXT = "secure", "text"
-TRAIN, EVALUATE, QUERY = "train", "evaluate", "query"
+TRAIN, EVALUATE, QUERY, PERSONALISE = "train", "evaluate", "query", "query.personalise"
 _KNOWN = {ARRAYS, CONFIG, WAY, SECURE}
 _PROTECTION = {"clip", "sigma", "clipping_norm"}
 
@@ -41,6 +41,7 @@ class Memory:
     sessions: Any = (
         None  # of secure aggregation; they do not outlive the process, for their secrets are for one use
     )
+    encryption: Any = None  # the devices' key of homomorphic encryption; given by who starts the process
 
     def begin(self, run: str, number: int) -> None:
         """Be as it was before round `number` of the run; another run knows nothing of the one before."""
@@ -56,7 +57,7 @@ def answer(request: Message, work: str, memory: Memory, trainer: Trainer, sample
     """The reply to a request; what goes wrong is a reply too, with one sentence under "error".
 
     Args:
-        request: "kind" in its head is "train" or "evaluate".
+        request: "kind" in its head is "train", "evaluate", "query" or "query.personalise".
         work: the request's id, by which the reply is known.
         memory: what the device keeps; changed by training.
         trainer: what learns; its weights are replaced.
@@ -71,6 +72,8 @@ def answer(request: Message, work: str, memory: Memory, trainer: Trainer, sample
             return Message({"work": work}, train(request.records, memory, trainer, samples, client))
         if kind == EVALUATE:
             return Message({"work": work}, evaluate(request.records, trainer, samples))
+        if kind == PERSONALISE:
+            return Message({"work": work}, own_model(request, memory, trainer, samples))
         if kind == QUERY and SECURE in request.records:
             text = _sessions(memory).answer(dict(request.records[SECURE].items), client)
             return Message({"work": work}, {SECURE: Record("config", {TEXT: text})})
@@ -124,6 +127,21 @@ def evaluate(records: Records, trainer: Trainer, samples: Samples) -> Records:
     return {METRICS: Record("metrics", metrics)}
 
 
+def own_model(request: Message, memory: Memory, trainer: Trainer, samples: Samples) -> Records:
+    """Make the device's own model of the last round's, in the trainer; the reply's records.
+
+    Raises:
+        InputError: the weights or the samples do not fit the model.
+        ModelError: training diverged.
+    """
+    from federated.personal import after_last_round  # once in a run: it need not stay in the device's memory
+
+    asked = _items(request.records, CONFIG)
+    mine = own_layers(memory.codec) if memory.run == request.head.get("run") else {}
+    found = after_last_round(trainer, _items(request.records, ARRAYS), samples, asked, mine)
+    return {METRICS: Record("metrics", found)}
+
+
 def _protected(
     before: Mapping[str, Array], after: Mapping[str, Array], config: Mapping[str, Any]
 ) -> tuple[Mapping[str, Array], Mapping[str, int]]:
@@ -138,7 +156,7 @@ def _sessions(memory: Memory) -> Any:
     if memory.sessions is None:
         from federated.privacy.rounds import Devices
 
-        memory.sessions = Devices()
+        memory.sessions = Devices(memory.encryption)
     return memory.sessions
 
 

@@ -10,11 +10,13 @@ from edge_runtime import data as data_files
 from edge_runtime.data import Samples
 from edge_runtime.errors import FleetError
 from edge_runtime.tensors import Array
+from edge_runtime.trainer import Trainer
 from federated import codecs
 from federated.codecs.downlink import difference, follow
 from federated.flower.arrays import from_record, to_record
 from federated.flower.stages import SECURE, answer_stages, masked_answer
-from federated.local import Learner, Steps, client_update, trainer_of
+from federated.local import Learner, Steps, client_update, own_layers, trainer_of
+from federated.privacy.he import DeviceKey
 from federated.privacy.local import protect
 from federated.robust.submission import flatten
 
@@ -22,13 +24,21 @@ from federated.robust.submission import flatten
 ARRAYS, CONFIG, METRICS, NUM_EXAMPLES = "arrays", "config", "metrics", "num-examples"
 # And ours: how updates and models are coded, an update, its bytes.
 WAY, UPDATE, MESSAGE = "way", "update", "message"
+PERSONALISE = "query.personalise"
+OWN = "own"  # a client's own model in its Context, after a run that ended with personal ones
 _HELD, _MEMORY, _NUMBER = "held", "memory", "number"  # what a client keeps in its Context
 
 Data = Callable[[int, int], Samples]
 """From (client, number of clients) to that client's samples."""
 
 
-def client_app(learner: Learner, data: Data | str | os.PathLike[str], *, threads: int = 1) -> ClientApp:
+def client_app(
+    learner: Learner,
+    data: Data | str | os.PathLike[str],
+    *,
+    threads: int = 1,
+    encryption: DeviceKey | None = None,
+) -> ClientApp:
     """The ClientApp that trains and evaluates on this client's data, for any of Flower's engines.
 
     A Flower app module needs two lines: ``from federated import client_app`` and
@@ -39,6 +49,7 @@ def client_app(learner: Learner, data: Data | str | os.PathLike[str], *, threads
         learner: a trainable bundle, or a loaded trainer; one trainer is kept for all messages of the process.
         data: a function that gives a client's samples, or the path of this client's own data.
         threads: threads within an operator; 0 lets the engine choose.
+        encryption: the devices' key, for runs with homomorphic encryption.
     """
     trainer = trainer_of(learner, threads)
     samples_of: Data = data if callable(data) else lambda _client, _clients: data_files.load(data)
@@ -50,6 +61,8 @@ def client_app(learner: Learner, data: Data | str | os.PathLike[str], *, threads
         memory = from_record(context.state[_MEMORY]) if _MEMORY in context.state else {}
         learned = client_update(trainer(), parameters, samples, steps, client, memory)
         after, more = protect(parameters, learned.parameters, message.content[CONFIG])
+        if memory:
+            context.state[_MEMORY] = to_record(memory)
         if SECURE in message.content:
             delta = flatten(after) - flatten(parameters)
             return masked_answer(sessions, message, context, delta, learned.num_examples, float(learned.loss))
@@ -69,10 +82,24 @@ def client_app(learner: Learner, data: Data | str | os.PathLike[str], *, threads
         return Message(RecordDict({METRICS: metrics}), reply_to=message)
 
     app = ClientApp()
-    sessions = answer_stages(app)
+    sessions = answer_stages(app, encryption)
+    app.query("personalise")(
+        lambda message, context: _own_model(message, context, trainer(), _whose(context, samples_of)[1])
+    )
     app.train()(train)
     app.evaluate()(evaluate)
     return app
+
+
+def _own_model(message: Message, context: Context, trainer: Trainer, samples: Samples) -> Message:
+    """The answer at the end of a run with personal models; the client's own stays in its Context."""
+    from federated.personal import after_last_round
+
+    memory = from_record(context.state[_MEMORY]) if _MEMORY in context.state else {}
+    sent, asked = from_record(message.content[ARRAYS]), message.content[CONFIG]
+    found = after_last_round(trainer, sent, samples, asked, own_layers(memory))
+    context.state[OWN] = to_record(trainer.parameters)
+    return Message(RecordDict({METRICS: MetricRecord(found)}), reply_to=message)
 
 
 def received(message: Message, state: RecordDict) -> dict[str, Array]:

@@ -74,8 +74,17 @@ class Compressed(Strategy):  # type: ignore[misc]
             self._published = self._published.add(message)
         return to_record(after), metrics
 
-    def receive(self, replies: Iterable[Message]) -> tuple[list[Message], dict[int, str]]:
-        """The replies with weights in place of updates, and why some clients' replies cannot be read."""
+    def receive(
+        self, replies: Iterable[Message], base: Mapping[str, Array] | None = None
+    ) -> tuple[list[Message], dict[int, str]]:
+        """The replies with weights in place of updates, and why some clients' replies cannot be read.
+
+        Args:
+            replies: of clients.
+            base: the model that their updates are of; None: that of the last round.
+        """
+        if base is not None:
+            self._base = dict(base)
         readable, failed = [], {}
         for reply in replies:
             try:

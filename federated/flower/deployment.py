@@ -13,12 +13,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from edge_runtime.errors import BackendError, TransferError
+from edge_runtime import data as data_files
+from edge_runtime.data import Samples
+from edge_runtime.errors import BackendError, InputError, TransferError
 from edge_runtime.files import write_text
 from federated.settings import Settings
 
@@ -40,13 +43,14 @@ test = data.load(given["test"], bundle.manifest.preprocess)
 Path(given["out"]).mkdir(parents=True, exist_ok=True)
 app = server_app(bundle, Settings(**given["settings"]), test=test, out=given["out"], timeout=given["deadline_s"])
 '''
-_CLIENT = '''"""A node's app: its bundle and its data are files of the node, named where the node was started."""
+_CLIENT = '''"""A node's app: written by littoral. Its bundle and its data are files of the node."""
 
 import os
 
 from federated import client_app
+from federated.flower.deployment import share
 
-app = client_app(os.environ["LITTORAL_BUNDLE"], os.environ["LITTORAL_DATA"])
+app = client_app(os.environ.get("LITTORAL_BUNDLE") or {bundle!r}, share(os.environ.get("LITTORAL_DATA") or {data!r}))
 '''
 _PROJECT = """[project]
 name = "{name}-app"
@@ -81,9 +85,25 @@ class Place:
 
 
 def write_app(
-    folder: Path, bundle: Path, test: Path, out: Path, settings: Settings, deadline_s: float = 3600
+    folder: Path,
+    bundle: Path,
+    test: Path,
+    out: Path,
+    settings: Settings,
+    deadline_s: float = 3600,
+    data: str = "",
 ) -> Path:
-    """Write a Flower app that `flwr run` takes: server and client around this package's, and pyproject.toml."""
+    """Write a Flower app that `flwr run` takes: server and client around this package's, and pyproject.toml.
+
+    Args:
+        folder: of the app.
+        bundle: the trainable bundle.
+        test: held-out data.
+        out: the folder of results.
+        settings: rounds and how to train.
+        deadline_s: how long a round waits.
+        data: of nodes that do not name theirs, as `share` takes it: for Flower's simulation engine.
+    """
     given = {"bundle": bundle, "test": test, "out": out}
     text = json.dumps(
         {name: str(path.absolute()) for name, path in given.items()}
@@ -92,9 +112,22 @@ def write_app(
     package = folder / f"{_NAME}_app"
     write_text(package / "__init__.py", '"""Federated averaging by littoral."""\n')
     write_text(package / "server.py", _SERVER.format(given=text))
-    write_text(package / "client.py", _CLIENT)
+    write_text(package / "client.py", _CLIENT.format(bundle=str(bundle.absolute()), data=data))
     write_text(folder / "pyproject.toml", _PROJECT.format(name=_NAME))
     return folder
+
+
+def share(path: str) -> Callable[[int, int], Samples]:
+    """A client's samples by its number: of the file at the path, where ``{partition}`` stands for the number.
+
+    Raises:
+        InputError: no path is given.
+    """
+    if not path:
+        raise InputError(
+            "a node needs its data: start it with LITTORAL_DATA=mine.npz, or write the app with --data"
+        )
+    return cache(lambda client, _clients: data_files.load(path.replace("{partition}", str(client))))
 
 
 def make_certificates(folder: Path, host: str = "127.0.0.1") -> None:
@@ -132,8 +165,13 @@ def make_node_key(folder: Path, node: str) -> Path:
     return path
 
 
-def superlink(folder: Path, place: Place) -> "subprocess.Popen[bytes]":
+def superlink(folder: Path, place: Place, listen: str = "") -> "subprocess.Popen[bytes]":
     """Start a SuperLink in `folder`, where `make_certificates` has been; and tell `flwr` where it is.
+
+    Args:
+        folder: of its certificate, its data base and its log.
+        place: where nodes and `flwr` reach it.
+        listen: the address that it listens on, such as 0.0.0.0; empty: that of `place`.
 
     Raises:
         TransferError: it does not answer.
@@ -147,7 +185,7 @@ def superlink(folder: Path, place: Place) -> "subprocess.Popen[bytes]":
     process = _start(
         folder, "flower-superlink", "--ssl-ca-certfile", "ca.pem", "--ssl-certfile", "server.pem",
         "--ssl-keyfile", "server.key", "--enable-supernode-auth", "--disable-runtime-dependency-installation",
-        "--host", place.host, "--port", str(place.port),
+        "--host", listen or place.host, "--port", str(place.port),
         "--database", str(folder / "superlink.db"),
     )  # fmt: skip
     _listening(process, place.host, place.port)

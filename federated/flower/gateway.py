@@ -6,17 +6,20 @@ the site's uplink does not grow with its devices.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
-from edge_runtime.errors import FleetError
+from edge_runtime.errors import FleetError, LittoralError
 from federated.flower.arrays import to_record
 from federated.flower.client import ARRAYS, CONFIG, METRICS, NUM_EXAMPLES, WAY, received
 from federated.flower.codecs import Compressed
 from federated.flower.gather import Gatherer
+from federated.flower.mqtt_grid import from_wire, to_wire
 from federated.flower.server import Averaging, screen
+from federated.link import wire
 
 Site = Callable[[Context], Grid]
 """From a gateway's Context to the Grid of its devices."""
@@ -63,3 +66,36 @@ def gateway_app(site: Site | Grid, *, deadline_s: float = 600, share: float = 1.
     app = ClientApp()
     app.train()(train)
     return app
+
+
+class SiteWork:
+    """A gateway's answers to requests that come over the device link, where to the cloud it is one more device.
+
+    Args:
+        app: of `gateway_app`.
+        node: the gateway's number.
+    """
+
+    def __init__(self, app: ClientApp, node: int) -> None:
+        self._app = app
+        self._context = Context(0, node, {}, RecordDict(), {})
+
+    def answer(self, request: wire.Message, work: str) -> wire.Message:
+        """The reply to a request; what goes wrong is a reply too, with one sentence under "error".
+
+        Args:
+            request: as `wire.decode` gives it.
+            work: the digest of the request, by which the coordinator knows the reply.
+        """
+        head: dict[str, Any] = dict(request.head)
+        try:
+            message = Message(
+                from_wire(request.records),
+                self._context.node_id,
+                str(head.get("kind")),
+                group_id=str(head.get("group", "")),
+            )
+            reply = self._app(message, self._context)
+            return wire.Message({"work": work}, to_wire(reply.content))
+        except (LittoralError, ValueError, TypeError, KeyError) as error:
+            return wire.Message({"work": work, "error": str(error)})

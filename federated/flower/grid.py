@@ -19,6 +19,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.supercore.task_identity import TaskIdentity
 
 from edge_runtime.errors import LittoralError
+from federated import seeds
 
 _SERVER = 1 << 40  # the server's node id; clients are 0, 1, 2 ...
 RAISED = 2  # Flower's code for "the ClientApp raised an exception"
@@ -95,6 +96,37 @@ class InProcessGrid(Grid):  # type: ignore[misc]
             return self._app(message, self._contexts[message.metadata.dst_node_id])
         except Exception as error:  # noqa: BLE001  (whatever a client raises is that client's failure, not the run's)
             return Message(Error(RAISED, _sentence(error)), reply_to=message)
+
+
+class LaggingGrid(InProcessGrid):
+    """Clients in this process that take their time: for asynchronous runs.
+
+    How long one takes is half normal, as Nguyen et al. 2022 have it, and follows from the request's number alone. Time
+    is counted in requests: while `together` clients are out, about as many are sent until one of them answers.
+    """
+
+    def __init__(self, app: ClientApp, clients: int, together: int, seed: int) -> None:
+        super().__init__(app, clients)
+        self._together, self._seed = together, seed
+        self._due: dict[str, tuple[float, Message]] = {}
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        """Take the messages; each is answered when it is its turn."""
+        keys = []
+        for message in messages:
+            number = int(message.content["config"]["server-round"])
+            lag = abs(seeds.generator(self._seed, "delay", number).standard_normal())
+            keys.append(uuid.uuid4().hex)
+            self._due[keys[-1]] = number + self._together * lag, message
+        return keys
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        """The reply that comes first."""
+        waiting = [key for key in message_ids if key in self._due]
+        if not waiting:
+            return []
+        _, message = self._due.pop(min(waiting, key=lambda key: self._due[key][0]))
+        return [self._answer(message)]
 
 
 def run_in_process(server: ServerApp, client: ClientApp, clients: int) -> None:

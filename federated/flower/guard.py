@@ -82,7 +82,7 @@ class Guarded(Averaging):
             self._expected = self._rate * len(nodes)
             nodes = poisson_sample(nodes, self._rate, self._secret, server_round)
         else:
-            nodes = sample_clients(nodes, self._count, self._seed, server_round)
+            nodes = sample_clients(nodes, min(self._count, len(nodes)), self._seed, server_round)
         if privacy and privacy.where == "local":
             config[CLIP], config[SIGMA] = privacy.clip, self._sigma
         return [

@@ -25,7 +25,9 @@ from federated.link import chunks, wire
 from federated.link.hub import Hub
 from federated.link.keys import Key
 from federated.link.mqtt import Address
+from federated.link.traffic import Traffic
 from federated.link.wire import Record
+from federated.rounds.selection import Condition
 
 
 @dataclass(slots=True)
@@ -36,6 +38,7 @@ class _Work:
     message: Message
     digest: bytes
     reply: Message | None = None
+    since: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True)
@@ -78,6 +81,7 @@ class MqttGrid(Grid):  # type: ignore[misc]
         self._desk = _Desk()
         self._asked: dict[bytes, int] = {}
         self._described: Any = None
+        self._seconds: dict[int, float] = {}
         self.hub = Hub(address, keys, self._take, chunk_bytes=chunk_bytes, max_bytes=max_bytes, folder=folder)
 
     def __enter__(self) -> Self:
@@ -106,6 +110,23 @@ class MqttGrid(Grid):  # type: ignore[misc]
     ) -> Message:
         """A message to a node."""
         return Message(content, dst_node_id, message_type, group_id=group_id, ttl=ttl)
+
+    @property
+    def names(self) -> dict[int, str]:
+        """What the devices are called, by number."""
+        return dict(self._device)
+
+    def conditions(self) -> dict[int, Condition]:
+        """What the devices last said of themselves, by number."""
+        return {self._keys[device].number: Condition.read(said) for device, said in self.hub.about.items()}
+
+    def seconds(self, node: int) -> float:
+        """How long the device's last answer took; 0 before the first."""
+        return self._seconds.get(node, 0.0)
+
+    def traffic(self) -> Traffic:
+        """Bytes at the coordinator's socket so far, with what the link, MQTT and TLS add."""
+        return self.hub.socket_traffic()
 
     def get_node_ids(self) -> list[int]:
         """The numbers of the devices that are there."""
@@ -147,6 +168,7 @@ class MqttGrid(Grid):  # type: ignore[misc]
                 if entry and entry.reply is not None:
                     found.append(entry.reply)
                     del self._desk.out[work]
+            self._desk.fresh = [work for work in self._desk.fresh if work in self._desk.out]
         return found
 
     def abandon(self, message_ids: Sequence[str]) -> None:
@@ -187,6 +209,7 @@ class MqttGrid(Grid):  # type: ignore[misc]
             if work is None or work.device != device or work.reply is not None:
                 return False
             work.reply = _reply(answer, work.message)
+            self._seconds[self._keys[device].number] = time.monotonic() - work.since
             self._desk.fresh.append(str(answer.head["work"]))
             self._desk.changed.notify_all()
         self.hub.forget(device, work.digest)

@@ -5,20 +5,33 @@ The loop needs no more than this: take `strategy` and `grid`, `restore` after a 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
+from edge_runtime.errors import InputError
 from edge_runtime.tensors import Array
 from federated.checkpoint import State
+from federated.flower.encrypted import EncryptedGrid
 from federated.flower.guard import Guarded
 from federated.flower.secure import SecureGrid
 from federated.flower.strategies import Named, named
+from federated.link.traffic import Traffic, counted
 from federated.privacy import dp
+from federated.privacy.he import ServerKey
 from federated.privacy.rounds import Plan
 from federated.robust import rule
 from federated.settings import Settings
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A grid that counts the bytes at its socket."""
+
+    def traffic(self) -> Traffic:
+        """Those so far."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +72,41 @@ class Parts:
             return {}
         return {"set_aside": self.strategy.notes.set_aside, "epsilon": self.strategy.notes.epsilon}
 
-    def moved(self, down: int, up: int) -> dict[str, Any]:
-        """`bytes_down` and `bytes_up` of the round: as counted by who asked, or by the secure grid with all stages."""
+    @property
+    def inner(self) -> Grid:
+        """The grid that carries the messages."""
+        return self.grid.inner if isinstance(self.grid, SecureGrid) else self.grid
+
+    def traffic(self) -> Traffic | None:
+        """Bytes at the socket so far, of a grid that counts them."""
+        return self.inner.traffic() if isinstance(self.inner, Counts) and counted() else None
+
+    def moved(self, down: int, up: int, before: Traffic | None = None) -> dict[str, Any]:
+        """The bytes of the round: as counted by who asked, or by the secure grid with all stages; and at the socket.
+
+        Args:
+            down: bytes of the messages to clients.
+            up: bytes of their answers.
+            before: what `traffic` gave before the round.
+        """
         if isinstance(self.grid, SecureGrid):
             down, up = self.grid.bytes_down, self.grid.bytes_up
-        return {"bytes_down": down, "bytes_up": up}
+        found, now = {"bytes_down": down, "bytes_up": up}, self.traffic()
+        if now is None or before is None:
+            return found
+        return found | {"wire_down": (now - before).sent, "wire_up": (now - before).received}
 
 
-def arrange(settings: Settings, grid: Grid) -> Parts:
+def arrange(settings: Settings, grid: Grid, encryption: ServerKey | None = None) -> Parts:
     """The parts that the settings ask for, over the grid.
 
+    Args:
+        settings: of the run.
+        grid: that carries the messages.
+        encryption: the server's key, where devices encrypt.
+
     Raises:
-        InputError: a strategy, a defence or a budget is not well formed.
+        InputError: a strategy, a defence or a budget is not well formed, or a key is missing.
     """
     guard = Guarded(
         settings.asked,
@@ -83,6 +119,10 @@ def arrange(settings: Settings, grid: Grid) -> Parts:
     strategy = (
         named(settings.strategy, settings.asked, settings.seed, settings.lr) if settings.strategy else guard
     )
+    if settings.encrypt:
+        if encryption is None:
+            raise InputError("homomorphic encryption needs the server's key; this way to run was given none")
+        return Parts(strategy, EncryptedGrid(grid, encryption, lambda: strategy.before))
     if settings.secure:
         return Parts(
             strategy, SecureGrid(grid, Plan(settings.secure), lambda: strategy.before, seed=settings.seed)

@@ -24,7 +24,7 @@ from federated.privacy.rounds import Aggregation, Plan, Request
 from federated.robust.submission import changed
 
 GROUP = "group"
-_VANISHED = 3  # Flower's code for a client that gave no usable answer
+VANISHED = 3  # Flower's code for a client that gave no usable answer
 
 
 class SecureGrid(Grid):  # type: ignore[misc]
@@ -42,26 +42,26 @@ class SecureGrid(Grid):  # type: ignore[misc]
             seed: of the run, for the choice of elements.
         """
         self.bytes_up = self.bytes_down = 0
-        self._inner, self._plan, self._before, self._seed = inner, plan, before, seed
+        self.inner, self._plan, self._before, self._seed = inner, plan, before, seed
         self._bound, self._cap = 1.0, 1
         self._replies: dict[str, Message] = {}
 
     def set_run(self, run: Any) -> None:
         """Hand it on."""
-        self._inner.set_run(run)
+        self.inner.set_run(run)
 
     @property
     def run(self) -> Any:
         """The inner grid's."""
-        return self._inner.run
+        return self.inner.run
 
     def create_message(self, *args: Any, **kwargs: Any) -> Message:
         """The inner grid's."""
-        return self._inner.create_message(*args, **kwargs)
+        return self.inner.create_message(*args, **kwargs)
 
     def get_node_ids(self) -> Iterable[int]:
         """The inner grid's nodes."""
-        found: Iterable[int] = self._inner.get_node_ids()
+        found: Iterable[int] = self.inner.get_node_ids()
         return found
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
@@ -83,14 +83,16 @@ class SecureGrid(Grid):  # type: ignore[misc]
         """
         asked = {each.metadata.dst_node_id: each for each in messages}
         if not asked or any(each.metadata.message_type != MessageType.TRAIN for each in asked.values()):
-            return list(self._inner.send_and_receive(list(asked.values()), timeout=timeout))
-        ends = time.monotonic() + (3600 if timeout is None else timeout)
+            return list(self.inner.send_and_receive(list(asked.values()), timeout=timeout))
+        self.bytes_up = self.bytes_down = 0
+        return self._round(asked, time.monotonic() + (3600 if timeout is None else timeout))
+
+    def _round(self, asked: Mapping[int, Message], ends: float) -> list[Message]:
         before = self._before()
         size = sum(array.size for array in before.values())
         key = seeds.number(
             self._seed, "codec", int(asked[min(asked)].content["config"]["server-round"]), 0, 9
         )
-        self.bytes_up = self.bytes_down = 0
         work = Aggregation(self._plan, list(asked), size=size, bound=self._bound, cap=self._cap, key=key)
         errors: dict[int, str] = {}
         adverts = self._stage(work.advertise(), asked, ends, errors)
@@ -100,11 +102,10 @@ class SecureGrid(Grid):  # type: ignore[misc]
         self._follow(sums)
         found: dict[int, Message] = {}
         for number, (alive, total) in enumerate(sums):
-            found |= _replies(asked, alive, total, before, number)
+            found |= replies_of(asked, alive, total, before, number)
         reasons = {**dict.fromkeys(asked, "no answer in time"), **work.failed, **errors}
         return [
-            found.get(node) or Message(Error(_VANISHED, reasons[node]), reply_to=asked[node])
-            for node in asked
+            found.get(node) or Message(Error(VANISHED, reasons[node]), reply_to=asked[node]) for node in asked
         ]
 
     @property
@@ -133,7 +134,7 @@ class SecureGrid(Grid):  # type: ignore[misc]
             messages.append(Message(content, node, MessageType.TRAIN if train else MessageType.QUERY))
         left = max(0.0, ends - time.monotonic())
         answers: dict[int, bytes] = {}
-        for reply in self._inner.send_and_receive(messages, timeout=left / 2):
+        for reply in self.inner.send_and_receive(messages, timeout=left / 2):
             node = reply.metadata.src_node_id
             text = None if reply.has_error() else reply.content.config_records.get(SECURE, {}).get(TEXT)
             if isinstance(text, bytes) and node in requests:
@@ -152,7 +153,7 @@ class SecureGrid(Grid):  # type: ignore[misc]
             self._cap = max(1, round(2 * mean))
 
 
-def _replies(
+def replies_of(
     asked: Mapping[int, Message], alive: tuple[int, ...], total: Sum, before: Mapping[str, Array], group: int
 ) -> dict[int, Message]:
     """What the strategy gets for the survivors of one group."""

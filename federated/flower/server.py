@@ -7,7 +7,8 @@ strategy sees it.
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +25,15 @@ from federated import outputs
 from federated.aggregate import federated_average, sample_clients
 from federated.checkpoint import State
 from federated.flower.arrays import from_record, to_record
+from federated.flower.choosing import Chooser
 from federated.flower.client import ARRAYS, CONFIG, NUM_EXAMPLES, UPDATE
 from federated.flower.codecs import Compressed, sent_bytes
 from federated.flower.gather import Gathered, Gatherer, moved
 from federated.history import History, Round
 from federated.local import Learner, trainer_of
 from federated.methods import Averaged, parse
+from federated.privacy.he import ServerKey
+from federated.rounds import selection
 from federated.settings import Settings
 from federated.update import Update, check_count, check_finite, check_fit
 
@@ -48,7 +52,8 @@ class Averaging(FedAvg):  # type: ignore[misc]
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """One message to each client of the round's sample."""
-        nodes = sample_clients(list(grid.get_node_ids()), self._count, self._seed, server_round)
+        here = list(grid.get_node_ids())
+        nodes = sample_clients(here, min(self._count, len(here)), self._seed, server_round)
         # A record of its own for each client: what one of them changes must not reach the next.
         config = ConfigRecord({**config, "server-round": server_round})
         return [
@@ -64,15 +69,15 @@ class Averaging(FedAvg):  # type: ignore[misc]
         """The average of the replies' weights, and of their training losses."""
         found = sorted(replies, key=lambda reply: reply.metadata.src_node_id)  # float64 rounds by order
         averaged = federated_average(_update(reply) for reply in found)
-        counts = [_metrics(reply)[NUM_EXAMPLES] for reply in found]
-        losses = [_metrics(reply)["loss"] for reply in found]
+        counts = [metrics_of(reply)[NUM_EXAMPLES] for reply in found]
+        losses = [metrics_of(reply)["loss"] for reply in found]
         loss = sum(n * each for n, each in zip(counts, losses, strict=True)) / sum(counts)
         return to_record(averaged), MetricRecord({"loss": loss})
 
 
 @dataclass(frozen=True, slots=True)
-class _Coordinator:
-    """What stays the same over the rounds of one run."""
+class Coordinator:
+    """What stays the same over the rounds of one run, and the rounds."""
 
     grid: Grid
     trainer: Trainer
@@ -82,6 +87,7 @@ class _Coordinator:
     parts: "Parts"
     method: Averaged
     timeout: float
+    chooser: Chooser
     gatherer: Gatherer | None = None
     models: dict[int, Mapping[str, Array]] = field(default_factory=dict)
 
@@ -90,7 +96,20 @@ class _Coordinator:
         initial = evaluate(self.trainer, self.trainer.parameters, self.test)
         rows = tuple(tuple(map(int, row)) for row in split)
         history = History(self.settings.to_json(), inputs, len(self.test), initial, rows)
-        return State(self.method.start(self.trainer), history)
+        return State(self.method.start(self.trainer), replace(history, names=self.names))
+
+    def resume(self, state: State) -> State:
+        """Go on from a checkpoint."""
+        self.parts.restore(state)
+        self.chooser.restore(state.memory.get("chosen", {}))
+        history = replace(state.history, settings=self.settings.to_json(), names=self.names)
+        return replace(state, history=history)
+
+    @property
+    def names(self) -> Mapping[int, str]:
+        """What the nodes are called, of a grid whose nodes have names."""
+        found: Mapping[int, str] = getattr(self.parts.inner, "names", {})
+        return found
 
     def load(self, arrays: Mapping[str, Array]) -> Trainer:
         """The trainer with the model that these arrays are of."""
@@ -99,10 +118,11 @@ class _Coordinator:
 
     def play(self, state: State) -> State:
         """One round: from the state before it to the state after it."""
-        began = time.perf_counter()
+        began, wire = time.perf_counter(), self.parts.traffic()
         number = state.round + 1
         arrays = to_record(state.parameters)
-        messages = list(self.strategy.configure_train(number, arrays, self._config(), self.grid))
+        pool = self.chooser.pool(self.grid, number, self.settings.asked, self.parts.inner)
+        messages = list(self.strategy.configure_train(number, arrays, self.config(), pool))
         bytes_down = sum(map(sent_bytes, messages))
         found = self._ask(number, messages, state.parameters)
         bytes_up = sum(map(sent_bytes, [*found.replies, *(reply for _, reply in found.late)]))
@@ -110,6 +130,7 @@ class _Coordinator:
         kept, failed = screen(messages, readable, state.parameters)
         failed |= {node: reason for node, reason in unreadable.items() if node in failed}
         late = self._late(number, found.late, state.parameters)
+        self.chooser.saw(number, kept, self.parts.inner)
         kept += late
         if not kept and messages:  # a random sample may be empty
             first = min(failed)
@@ -127,14 +148,15 @@ class _Coordinator:
             loss=measured["loss"],
             train_loss=float(metrics["loss"]),
             clients=tuple(message.metadata.dst_node_id for message in messages),
-            losses={reply.metadata.src_node_id: float(_metrics(reply)["loss"]) for reply in kept},
+            losses={reply.metadata.src_node_id: float(metrics_of(reply)["loss"]) for reply in kept},
             failed=failed,
             late=tuple(reply.metadata.src_node_id for reply in late),
             seconds=time.perf_counter() - began,
-            **self.parts.moved(bytes_down, bytes_up),
+            **self.parts.moved(bytes_down, bytes_up, wire),
             **self.parts.noted,
         )
-        return State(parameters, state.history.add(latest), self.parts.memory, self.parts.arrays)
+        memory = self.parts.memory | {"chosen": self.chooser.memory}
+        return State(parameters, state.history.add(latest), memory, self.parts.arrays)
 
     def _ask(self, number: int, messages: list[Message], model: Mapping[str, Array]) -> Gathered:
         """The replies that the round waits for; all of them, unless more were asked than it needs."""
@@ -153,28 +175,38 @@ class _Coordinator:
         for asked, reply in late:
             began = model if not reply.has_error() and UPDATE in reply.content else self.models.get(asked, {})
             for each in self.strategy.receive([reply])[0]:
-                if began and _fault(each, model) is None:
+                if began and fault(each, model) is None:
                     learned = from_record(each.content[ARRAYS])
                     each.content[ARRAYS] = to_record(moved(model, began, learned, number - asked))
                     found.append(each)
         return found
 
-    def _config(self) -> ConfigRecord:
+    def config(self) -> ConfigRecord:
+        """What every request says of how to learn."""
         s = self.settings
         given = {"epochs": s.epochs, "batch-size": s.batch_size, "lr": s.lr, "seed": s.seed}
         return ConfigRecord(given | ({"method": s.method} if s.method else {}))
 
 
 def _coordinator(
-    grid: Grid, trainer: Trainer, test: Samples, settings: Settings, timeout: float
-) -> _Coordinator:
+    grid: Grid,
+    trainer: Trainer,
+    test: Samples,
+    settings: Settings,
+    timeout: float,
+    encryption: ServerKey | None,
+) -> Coordinator:
     from federated.flower.parts import arrange  # its strategies are built on this module's
 
-    parts, method = arrange(settings, grid), parse(settings.method or "fedavg")
+    parts, method = arrange(settings, grid, encryption), parse(settings.method or "fedavg")
     strategy = Compressed(parts.strategy, settings.codec, down=settings.downlink, seed=settings.seed)
-    several = settings.over > 1 or settings.late
+    several = not settings.asynchronous and (settings.over > 1 or settings.late)
     gatherer = Gatherer(parts.grid, timeout, settings.late) if several else None
-    return _Coordinator(parts.grid, trainer, test, settings, strategy, parts, method, timeout, gatherer)
+    policy = selection.parse(settings.select) if settings.select else None
+    chooser = Chooser(policy, settings.seed, timeout)
+    return Coordinator(
+        parts.grid, trainer, test, settings, strategy, parts, method, timeout, chooser, gatherer
+    )
 
 
 def server_app(
@@ -188,6 +220,7 @@ def server_app(
     restart: bool = False,
     progress: bool = True,
     timeout: float = 3600,
+    encryption: ServerKey | None = None,
 ) -> ServerApp:
     """The ServerApp that averages over the clients of whatever Grid it is given, for any of Flower's engines.
 
@@ -205,28 +238,51 @@ def server_app(
         restart: begin at round 1 even if there is a checkpoint.
         progress: one line a round on stderr.
         timeout: seconds that a round waits for its clients.
+        encryption: the server's key, where settings ask devices to encrypt.
     """
     trainer_once = trainer_of(learner, settings.threads)
 
     def main(grid: Grid, context: Context) -> None:  # noqa: ARG001  (the signature is Flower's)
-        coordinator = _coordinator(grid, trainer_once(), test, settings, timeout)
+        coordinator = _coordinator(grid, trainer_once(), test, settings, timeout, encryption)
         state = None if restart else outputs.resume(out, settings, inputs or {}, progress=progress)
-        if state is None:
-            state = coordinator.begin(inputs or {}, split)
-        else:
-            state = replace(state, history=replace(state.history, settings=settings.to_json()))
-            coordinator.parts.restore(state)
+        state = coordinator.begin(inputs or {}, split) if state is None else coordinator.resume(state)
         wait_for(grid, settings.clients, timeout)
-        while state.round < settings.rounds:
-            state = coordinator.play(state)
+        live = outputs.live(out)
+        with _loop(coordinator, state, out) as play:
+            while state.round < settings.rounds:
+                state = play(state)
+                outputs.commit(out, state)
+                live.show(state.history)
+                if progress:
+                    _say(state.history, settings.rounds)
+        if settings.personalise and not state.history.personal:
+            from federated.flower.owning import own_models  # built on this module's
+
+            state = own_models(coordinator, state, progress=progress)
             outputs.commit(out, state)
-            if progress:
-                _say(state.history.rounds[-1], settings.rounds)
         outputs.finish(out, state, coordinator.load(state.parameters))
 
     app = ServerApp()
     app.main()(main)
     return app
+
+
+@contextmanager
+def _loop(
+    coordinator: Coordinator, state: State, out: str | os.PathLike[str]
+) -> Iterator[Callable[[State], State]]:
+    """What goes from one state of the run to the next: a round, or asynchronously a version."""
+    if not coordinator.settings.asynchronous:
+        yield coordinator.play
+        return
+    from federated.flower.asynchronous import Asynchronous  # it is built on this module's
+
+    loop = Asynchronous(coordinator, lambda state: outputs.commit(out, state))
+    loop.restore(state)
+    try:
+        yield loop.play
+    finally:
+        loop.end()
 
 
 def evaluate(trainer: Trainer, parameters: Mapping[str, Array], test: Samples) -> dict[str, float]:
@@ -250,7 +306,7 @@ def screen(
         node = reply.metadata.src_node_id
         if node not in failed:  # nobody asked, or a second answer
             continue
-        reason = _fault(reply, like)
+        reason = fault(reply, like)
         if reason is None:
             kept[node] = reply
             del failed[node]
@@ -272,15 +328,16 @@ def wait_for(grid: Grid, clients: int, timeout: float) -> None:
         time.sleep(min(0.1, timeout))
 
 
-def _fault(reply: Message, like: Mapping[str, Array]) -> str | None:
+def fault(reply: Message, like: Mapping[str, Array]) -> str | None:
+    """Why an answer cannot be used by whoever was sent `like`; None if it can."""
     if reply.has_error():
         return str(reply.error.reason or f"error {reply.error.code}")
     try:
         weights = from_record(reply.content[ARRAYS])
         check_fit(weights, like)
         check_finite(weights)
-        check_count(_metrics(reply)[NUM_EXAMPLES])
-        float(_metrics(reply)["loss"])
+        check_count(metrics_of(reply)[NUM_EXAMPLES])
+        float(metrics_of(reply)["loss"])
     except FleetError as error:
         return str(error)
     except (KeyError, TypeError, ValueError, OSError, EOFError, AttributeError) as error:
@@ -289,15 +346,17 @@ def _fault(reply: Message, like: Mapping[str, Array]) -> str | None:
 
 
 def _update(reply: Message) -> Update:
-    return Update.of(from_record(reply.content[ARRAYS]), _metrics(reply)[NUM_EXAMPLES])
+    return Update.of(from_record(reply.content[ARRAYS]), metrics_of(reply)[NUM_EXAMPLES])
 
 
-def _metrics(reply: Message) -> Mapping[str, Any]:
+def metrics_of(reply: Message) -> Mapping[str, Any]:
+    """What an answer says in numbers."""
     found: Mapping[str, Any] = next(iter(reply.content.metric_records.values()), {})
     return found
 
 
-def _say(latest: Round, rounds: int) -> None:
+def _say(history: History, rounds: int) -> None:
+    latest = history.rounds[-1]
     for client, reason in latest.failed.items():
-        console.say(f"round {latest.number}/{rounds}  client {client} failed: {reason}")
+        console.say(f"round {latest.number}/{rounds}  client {history.name(client)} failed: {reason}")
     console.say(latest.line(rounds))

@@ -3,15 +3,16 @@
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from federated.privacy.he import DeviceKey
 from federated.privacy.rounds import Devices
 from federated.robust.submission import Vector
 
 SECURE, TEXT = "secure", "text"
 
 
-def answer_stages(app: ClientApp) -> Devices:
+def answer_stages(app: ClientApp, encryption: DeviceKey | None = None) -> Devices:
     """Let a ClientApp answer the stages without training; gives what its training needs for the one with."""
-    devices = Devices()
+    devices = Devices(encryption)
 
     def stage(message: Message, context: Context) -> Message:
         request = dict(message.content[SECURE])

@@ -73,7 +73,8 @@ class Named(Strategy):  # type: ignore[misc]
     ) -> Iterable[Message]:
         """The inner strategy's messages to the round's clients, each with records of its own."""
         self.before = from_record(arrays)
-        nodes = sample_clients(list(grid.get_node_ids()), self._count, self._seed, server_round)
+        here = list(grid.get_node_ids())
+        nodes = sample_clients(here, min(self._count, len(here)), self._seed, server_round)
         found = self.inner.configure_train(server_round, arrays, ConfigRecord({**config}), _Chosen(nodes))
         return [
             Message(_copy(each.content), each.metadata.dst_node_id, MessageType.TRAIN)
@@ -160,6 +161,8 @@ def _build(text: str, count: int, lr: float) -> Strategy:
         }
     elif name == "qfedavg":
         fixed = {"client_learning_rate": lr, "train_loss_key": "loss"}
+    elif name == "fedprox":
+        fixed = {"proximal_mu": 0.01}  # Flower's own default, 0, is federated averaging
     if name in STRATEGIES:
         wanted = {
             "fraction_train": 1.0,

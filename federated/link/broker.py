@@ -18,6 +18,7 @@ from edge_runtime.errors import TransferError
 from federated.link import packets, topics
 from federated.link.keys import COORDINATOR
 from federated.link.packets import Connect, Publish
+from federated.link.traffic import Traffic, of_socket
 
 _MAX_PACKET = 8 << 20
 _WINDOW_BYTES = 1 << 20  # on their way to one subscriber; a longer message travels alone
@@ -96,6 +97,15 @@ class Broker:
         self._sessions: dict[str, Session] = {}
         self._exact: dict[str, set[str]] = {}  # topic: the clients that subscribed to exactly it
         self._wild: dict[str, set[str]] = {}
+        self._ended: dict[str, Traffic] = {}  # of connections that are no more, by name
+
+    def traffic(self) -> dict[str, Traffic]:
+        """Bytes at the broker's sockets, by the name of the client: sent to it, received from it, TLS included."""
+        found = dict(self._ended)
+        for name, session in self._sessions.items():
+            if session.client:
+                found[name] = found.get(name, Traffic()) + session.client.traffic()
+        return found
 
     def admit(self, connect: Connect, certified: str) -> str | None:
         """The name of who connects, or None if it cannot prove it."""
@@ -124,11 +134,13 @@ class Broker:
 
     def leave(self, client: "Client", connect: Connect) -> None:
         """The client is not connected any more."""
-        session = self._sessions.get(connect.client_id)
+        name = connect.client_id
+        self._ended[name] = self._ended.get(name, Traffic()) + client.traffic()
+        session = self._sessions.get(name)
         if session and session.client is client:
             session.client = None
             if connect.clean:
-                self._drop(connect.client_id)
+                self._drop(name)
 
     def session(self, client_id: str) -> Session:
         """The client's session."""
@@ -167,18 +179,22 @@ class Broker:
         self._sessions.pop(client_id, None)
 
 
+_EVERYWHERE = (COORDINATOR, "controller")  # of a federation, and of a fleet
+
+
 def may_write(name: str, topic: str) -> bool:
-    """Whether `name` may publish on the topic: a device on its own way up, the coordinator on all of the link's."""
-    if name == COORDINATOR:
+    """Whether `name` may publish on the topic: a device or a site on its own way up, who coordinates on all."""
+    if name in _EVERYWHERE:
         return topic.startswith(topics.ROOT + "/")
-    return topic.startswith(f"{topics.ROOT}/d/{name}/up/")
+    return topic.startswith((f"{topics.ROOT}/d/{name}/up/", f"{topics.ROOT}/s/{name}/up/"))
 
 
 def may_read(name: str, pattern: str) -> bool:
     """Whether `name` may subscribe to the filter."""
-    if name == COORDINATOR:
+    if name in _EVERYWHERE:
         return pattern.startswith(topics.ROOT + "/")
-    return pattern == topics.ALL or (pattern.startswith(f"{topics.ROOT}/d/{name}/down/") and "+" not in name)
+    own = (f"{topics.ROOT}/d/{name}/down/", f"{topics.ROOT}/s/{name}/down/")
+    return pattern == topics.ALL or (pattern.startswith(own) and "+" not in name)
 
 
 class Client(asyncio.Protocol):
@@ -217,18 +233,22 @@ class Client(asyncio.Protocol):
         if self._transport:
             self._transport.write(data)
 
+    def traffic(self) -> Traffic:
+        """Bytes at the socket of this connection."""
+        return of_socket(self._transport.get_extra_info("socket")) if self._transport else Traffic()
+
     def close(self, *, will: bool = False) -> None:
         """End the connection; `will` says that the client did not wish it."""
         connect, self._connect = self._connect, None
         if self._timer:
             self._timer.cancel()
+        if connect:
+            self._broker.leave(self, connect)  # while the socket still knows its bytes
         if self._transport:
             self._transport.close()
             self._transport = None
-        if connect:
-            self._broker.leave(self, connect)
-            if will and connect.will and may_write(self._name, connect.will.topic):
-                self._broker.route(connect.will)
+        if connect and will and connect.will and may_write(self._name, connect.will.topic):
+            self._broker.route(connect.will)
 
     def data_received(self, data: bytes) -> None:
         """Act on the packets; one that breaks the protocol ends the connection."""

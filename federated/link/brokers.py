@@ -1,7 +1,8 @@
 """A broker in a process of its own: the one that comes with the package, or mosquitto where it is installed.
 
 `python -m federated.link.brokers` is the first kind; what it needs comes as one line of JSON on its standard input, so
-that no secret stands in a list of processes. It ends when that input closes, that is with who started it.
+that no secret stands in a list of processes. It ends when that input closes, that is with who started it. Any further
+line asks for the bytes at its sockets, which it says as one line of JSON.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from edge_runtime.errors import BackendError, InputError, TransferError
 from federated.link import topics
 from federated.link.broker import Broker, serve
 from federated.link.keys import COORDINATOR, Key
+from federated.link.traffic import Traffic, counted
 
 _START_S = 15
 _ITERATIONS = 101  # mosquitto's own default; a derived password has 256 bits, which no guessing finds
@@ -52,6 +54,28 @@ class Running:
 
     port: int
     process: subprocess.Popen[str]
+
+    def traffic(self) -> dict[str, Traffic]:
+        """Bytes at the sockets of the broker of the package so far, by client: device names, and "coordinator".
+
+        `sent` is what the broker sent to the client, `received` what the client sent: a device's uplink is
+        ``traffic()["pi-1"].received``. Seals, MQTT's framing and acknowledgements and TLS are in it, TCP's headers not.
+
+        Raises:
+            BackendError: it is another broker, or this system does not count.
+            TransferError: the broker has ended.
+        """
+        if not (self.process.stdin and self.process.stdout and counted()):
+            raise BackendError(
+                "bytes at the socket are counted by the embedded broker, on Linux; take the hub's traffic"
+            )
+        try:
+            self.process.stdin.write("traffic\n")
+            self.process.stdin.flush()
+            said = json.loads(self.process.stdout.readline())
+        except (OSError, ValueError) as error:
+            raise TransferError("the broker has ended, and its count with it") from error
+        return {name: Traffic(*each) for name, each in said.items()}
 
 
 def passwords(keys: Mapping[str, Key], coordinator: Key) -> dict[str, str]:
@@ -214,9 +238,14 @@ def _main(told: dict[str, Any]) -> None:
 async def _until_left(broker: Broker, listener: Listener) -> None:
     loop, left = asyncio.get_running_loop(), asyncio.Event()
 
+    def say() -> None:
+        found = {name: [each.sent, each.received] for name, each in broker.traffic().items()}
+        print(json.dumps(found), flush=True)
+
     def watch() -> None:
-        sys.stdin.read()
         with suppress(RuntimeError):  # the loop has ended before
+            for _ in sys.stdin:
+                loop.call_soon_threadsafe(say)
             loop.call_soon_threadsafe(left.set)
 
     threading.Thread(target=watch, daemon=True).start()

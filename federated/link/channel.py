@@ -77,6 +77,12 @@ class Channel:
         with self._lock:
             return digest in self._sending and not self._sending[digest].delivered
 
+    @property
+    def busy(self) -> bool:
+        """Whether a payload is on its way."""
+        with self._lock:
+            return any(not each.delivered for each in self._sending.values())
+
     def resume(self, *, everything: bool = False) -> None:
         """Ask the other end what it lacks of the payloads that have not arrived; or of all, if it began anew."""
         with self._lock:

@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime import console, data
@@ -18,6 +19,7 @@ from federated.link.mqtt import Address
 
 if TYPE_CHECKING:  # a device does not need what runs a broker
     from federated.link.brokers import Listener, Running
+    from federated.privacy.he import ServerKey
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  (what one listens on, and where it is reached)
 
@@ -68,6 +70,33 @@ def _enrol(args: argparse.Namespace) -> None:
         )
 
 
+# ------------------------------------------------------------------------------------------ encryption
+def _encryption_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", default="device.he", help="the devices' key: not for the server (%(default)s)"
+    )
+    parser.add_argument(
+        "--server", default="server.he", help="the server's key, which only adds (%(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+
+def _encryption(args: argparse.Namespace) -> None:
+    from federated.privacy import he
+
+    for path in (args.device, args.server):
+        if Path(path).exists():
+            raise InputError(f"{path}: is there already; remove it first, or name another")
+    device, server = he.generate()
+    he.save(device, args.device)
+    he.save(server, args.server)
+    said = {"device": args.device, "server": args.server}
+    text = (
+        f"{args.device}: copy it to every device, and not to the server; {args.server}: copy it to the server"
+    )
+    print(json.dumps(said) if args.json else text)
+
+
 # ------------------------------------------------------------------------------------------ broker
 def _broker_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keys", required=True, help="the coordinator's folder of keys")
@@ -109,9 +138,19 @@ def _serve(args: argparse.Namespace) -> None:
         console.say(f"waiting for {settings.clients} devices at {address}")
         history = serve(
             bundle, test, settings, keys=enrolled, address=address, out=args.out,
-            restart=args.restart, deadline_s=args.deadline,
+            restart=args.restart, deadline_s=args.deadline, encryption=_server_key(args),
         )  # fmt: skip
     options.report(history, args)
+
+
+def _server_key(args: argparse.Namespace) -> "ServerKey | None":
+    if not args.encrypt:
+        return None
+    if args.encrypt is True:
+        raise InputError("--encrypt needs the server's key; make it with: littoral federate encryption")
+    from federated.privacy import he
+
+    return he.load_server(args.encrypt)
 
 
 @contextmanager
@@ -134,6 +173,13 @@ ENROL = Command(
     "littoral federate enrol pi-1 pi-2 --keys keys",
     _enrol_arguments,
     _enrol,
+)
+ENCRYPTION = Command(
+    "encryption",
+    "Make the keys of homomorphic encryption, on a machine that is not the coordinator.",
+    "littoral federate encryption --device device.he --server server.he",
+    _encryption_arguments,
+    _encryption,
 )
 BROKER = Command(
     "broker",

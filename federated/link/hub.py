@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from edge_runtime.errors import TransferError
 from federated.link import chunks, topics
@@ -11,8 +11,10 @@ from federated.link.channel import Channel, refuse
 from federated.link.keys import COORDINATOR, Key
 from federated.link.mqtt import Address, Connection
 from federated.link.timer import TIMER
+from federated.link.traffic import Traffic
 
 _RETRY_S = 5.0
+_MOST_STATE = 4096  # bytes; more is cut, and refused as what it then is
 
 OnPayload = Callable[[str, bytes | bytearray], bool | None]
 """Takes (device, payload); False says that it is of no use now and is to be taken again if it comes again."""
@@ -48,6 +50,7 @@ class Hub:
         """
         self._keys, self._on_change = keys, on_change
         self._here: dict[str, str] = {}  # device: what it called its process
+        self.about: dict[str, dict[str, Any]] = {}  # what each device last said of itself, as it came
         self.refused: dict[str, int] = {}
         filters = [topics.UP_LINK, topics.UP_STATE]
         self._connection = Connection(
@@ -99,9 +102,13 @@ class Hub:
         self._channels[device].forget(digest)
 
     def traffic(self) -> tuple[int, int]:
-        """Bytes sent to devices and received from them, of sealed frames."""
+        """Bytes sent to devices and received from them, of sealed frames: what MQTT carries as payloads."""
         found = self._channels.values()
         return sum(each.bytes_out for each in found), sum(each.bytes_in for each in found)
+
+    def socket_traffic(self) -> Traffic:
+        """Bytes at the coordinator's socket, to the broker and from it, with what MQTT and TLS add."""
+        return self._connection.traffic()
 
     def _ask(self) -> None:
         """Have devices say that they are there, and say what they lack."""
@@ -129,12 +136,15 @@ class Hub:
 
     def _state(self, device: str, text: bytes) -> None:
         try:
-            found = json.loads(text)
+            found = json.loads(text[:_MOST_STATE])
             process, here = str(found["process"]), bool(found["here"])
         except (ValueError, KeyError, TypeError) as error:
             raise TransferError(f"the state of '{device}' cannot be read") from error
         before = self._here.get(device)
         if here:
+            self.about[device] = {
+                name: each for name, each in found.items() if name not in ("here", "process")
+            }
             self._here[device] = process
             self._channels[device].resume(everything=before != process)
         elif before == process:  # a late last will of a process before says nothing of this one

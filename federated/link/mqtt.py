@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from edge_runtime.errors import BackendError, InputError, TransferError
+from federated.link.traffic import Traffic, of_socket
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _KEEP_ALIVE_S = 30
@@ -89,6 +90,8 @@ class Connection:
         self._early: set[int] = set()  # acknowledged before `publish` had returned
         self._asked: dict[int, bool] = {}
         self.refused = ""
+        self._socket: Any = None
+        self._before = Traffic()  # of connections that have ended
         self._connected = threading.Event()
         self._client = self._make(client_id)
         if will:
@@ -112,6 +115,7 @@ class Connection:
         made.on_connect, made.on_message = self._connect, self._message
         made.on_publish, made.on_subscribe = self._published, self._subscribed
         made.on_disconnect = lambda *_: self._connected.clear()
+        made.on_socket_open, made.on_socket_close = self._opened, self._closing
         return made
 
     def start(self) -> None:
@@ -139,6 +143,11 @@ class Connection:
     def connected(self) -> bool:
         """Whether there is a connection now."""
         return self._connected.is_set()
+
+    def traffic(self) -> Traffic:
+        """Bytes that this client sent and received at its socket, over all its connections, TLS and MQTT included."""
+        with self._lock:
+            return self._before + of_socket(self._socket)
 
     def send(self, topic: str, frames: Iterable[bytes]) -> None:
         """Send the frames on the topic, behind what waits there, each when the one before has arrived."""
@@ -179,6 +188,15 @@ class Connection:
                 return
             lane.busy = False
         self._next(lane)
+
+    def _opened(self, _client: Any, _data: Any, sock: Any) -> None:
+        with self._lock:
+            self._socket = sock
+
+    def _closing(self, _client: Any, _data: Any, sock: Any) -> None:
+        with self._lock:
+            if sock is self._socket:
+                self._before, self._socket = self._before + of_socket(sock), None
 
     def _connect(self, client: Any, _data: Any, flags: Any, code: Any, _properties: Any) -> None:
         if code.is_failure:

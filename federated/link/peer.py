@@ -2,8 +2,9 @@
 
 import json
 import secrets
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from edge_runtime.errors import TransferError
 from federated.link import chunks, topics
@@ -11,6 +12,7 @@ from federated.link.channel import Channel, OnAgain, OnPayload, refuse
 from federated.link.keys import Key
 from federated.link.mqtt import Address, Connection
 from federated.link.timer import TIMER
+from federated.link.traffic import Traffic
 
 _RETRY_S = 5.0
 
@@ -32,6 +34,7 @@ class Peer:
         chunk_bytes: int = chunks.DEFAULT_CHUNK_BYTES,
         max_bytes: int = chunks.MAX_BYTES,
         folder: Path | None = None,
+        about: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """Make the peer; it connects when it is entered.
 
@@ -43,7 +46,10 @@ class Peer:
             chunk_bytes: the length of a chunk.
             max_bytes: the longest payload that is taken.
             folder: for transfers that should outlive the process.
+            about: what the device says of itself beside that it is there, as JSON has it; asked every second, and sent
+                when it is not what it was.
         """
+        self._about, self._said = about, dict(about())
         self._key, self._state_topic = key, topics.up_state(key.device)
         self._process = secrets.token_hex(8)
         self.refused: dict[str, int] = {}
@@ -79,19 +85,32 @@ class Peer:
         """
         self._connection.wait(timeout)
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection to the broker now."""
+        return self._connection.connected
+
+    def socket_traffic(self) -> Traffic:
+        """Bytes at the device's socket, to the broker and from it, with what MQTT and TLS add."""
+        return self._connection.traffic()
+
     def leave(self) -> None:
         """Say that the device goes; what was sent before is on its way first."""
         self._connection.send(self._state_topic, [self._state(here=False)])
 
     def _state(self, *, here: bool) -> bytes:
-        text = json.dumps({"here": here, "process": self._process}).encode()
+        text = json.dumps({**self._said, "here": here, "process": self._process}).encode()
         return self._key.seal(self._state_topic, text)
 
     def _hello(self, _kept: bool) -> None:
+        self._said = dict(self._about())
         self._connection.send(self._state_topic, [self._state(here=True)])
         self.channel.resume()
 
     def _tick(self) -> None:
+        if self._connection.connected and dict(self._about()) != self._said:
+            self._said = dict(self._about())
+            self._connection.send(self._state_topic, [self._state(here=True)])
         if self.channel.stalled(_RETRY_S) and self._connection.idle(topics.up_link(self._key.device)):
             self.channel.resume()
 

@@ -4,7 +4,7 @@
 
     littoral/v1/d/D/down/link    frames to device D            only the coordinator may write
     littoral/v1/d/D/up/link      frames from device D          only D may write
-    littoral/v1/d/D/up/state     "here" and, as the last will, "gone"
+    littoral/v1/d/D/up/state     "here", with what D says of itself, and, as the last will, "gone"
     littoral/v1/all              "who": devices say "here" again; nothing depends on it alone
 
 Quality of service is 1 throughout, nothing is retained. A broker's access list needs two patterns, for `%u`

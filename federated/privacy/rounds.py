@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from secrets import randbits
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,8 +19,12 @@ from federated.privacy.masked import Coding, Sum
 from federated.privacy.secagg import Device, Group, Server, threshold
 from federated.robust.submission import Vector
 
+if TYPE_CHECKING:
+    from federated.privacy.he import DeviceKey
+
 Request = dict[str, Any]
 ADVERTISE, SHARE, MASK, UNMASK = 1, 2, 3, 4
+ENCRYPT, OPEN = 5, 6  # of homomorphic encryption
 _KEPT = 4  # sessions that a device keeps: of a round that was abandoned, nothing stays for long
 
 
@@ -28,15 +32,20 @@ _KEPT = 4  # sessions that a device keeps: of a round that was abandoned, nothin
 class Devices:
     """The sessions of one device, or of several that live in one process."""
 
+    encryption: "DeviceKey | None" = None
     _sessions: dict[tuple[int, bytes], tuple[Device, Coding]] = field(default_factory=dict)
+    _opened: dict[int, int] = field(default_factory=dict)  # by device: the last round whose sum it opened
 
     def answer(self, request: Request, device: int) -> bytes:
-        """The answer to a request of stage 1, 2 or 4.
+        """The answer to a request of a stage without training.
 
         Raises:
             FleetError: it comes out of turn, or is not one.
         """
-        stage, session = int(request["stage"]), bytes(request["session"])
+        stage = int(request["stage"])
+        if stage == OPEN:
+            return self._open(request, device)
+        session = bytes(request["session"])
         if stage == ADVERTISE:
             coding = _coding(request)
             members = tuple(map(int, request["members"]))
@@ -54,12 +63,32 @@ class Devices:
             return found
         raise FleetError(f"secure aggregation: there is no stage {stage}")
 
+    def _open(self, request: Request, device: int) -> bytes:
+        """The sum of a round, decrypted: one a round, for more would tell single updates."""
+        from federated.privacy import he  # TenSEAL is for those who encrypt
+
+        number = int(request["round"])
+        if number <= self._opened.get(device, 0):
+            raise FleetError(f"homomorphic encryption: this device has opened the sum of round {number}")
+        total = self._key().decrypt(he.unpack(bytes(request["text"])), int(request["size"]) + 2)
+        self._opened[device] = number
+        return total.astype("<f8").tobytes()
+
+    def _key(self) -> "DeviceKey":
+        if self.encryption is None:
+            raise FleetError("homomorphic encryption: this device has no key; give it --encryption-key")
+        return self.encryption
+
     def mask(self, request: Request, device: int, delta: Vector, num_examples: int, loss: float) -> bytes:
-        """The answer to a request of stage 3: the device's change float64[d], coded and masked.
+        """The answer to a request with training: the device's change float64[d], coded and masked, or encrypted.
 
         Raises:
             FleetError: it comes out of turn, or the change has another size.
         """
+        if int(request["stage"]) == ENCRYPT:
+            from federated.privacy import he
+
+            return he.seal(self._key(), delta, num_examples, loss)
         state, coding = self._session(request, device)
         if delta.size != coding.size:
             raise FleetError(

@@ -66,6 +66,14 @@ class Buffer:
         self._weight += examples
         self._count += 1
 
+    def state(self) -> tuple[dict[str, NDArray[np.float64]], float, int]:
+        """What is in the buffer, for a checkpoint: the weighted sum, the examples behind it, and how many changes."""
+        return dict(self._sum), self._weight, self._count
+
+    def restore(self, total: Mapping[str, NDArray[np.float64]], weight: float, count: int) -> None:
+        """Go on from what `state` gave."""
+        self._sum, self._weight, self._count = dict(total), float(weight), int(count)
+
     def step(self, model: Mapping[str, Array]) -> dict[str, Array]:
         """The model after the step; the buffer is empty then.
 

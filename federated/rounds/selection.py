@@ -6,23 +6,46 @@ wanted; and a share of each round is for devices that were never asked.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from math import log, sqrt
+from dataclasses import dataclass, fields
+from math import isfinite, log, sqrt
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import FleetError, InputError
-from federated import seeds
+from federated import seeds, spec
+
+_MOST_SAMPLES, _MOST_LOSS = 10**9, 1e6
+
+
+NEEDS = ("charging", "idle", "unmetered")
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a device says of itself; a device that says nothing is taken to be ready."""
+    """What a device says of itself; a device that says nothing is taken to be ready.
+
+    `samples` and `loss` are those of its last training, 0 and None where it says none: they count only until the
+    server has seen for itself.
+    """
 
     charging: bool = True
     idle: bool = True
     unmetered: bool = True
+    samples: int = 0
+    loss: float | None = None
+
+    @classmethod
+    def read(cls, said: Mapping[str, Any]) -> Self:
+        """From what came over the link; what is not of its type, or out of range, is as if it was not said."""
+        flags = {need: said[need] for need in NEEDS if isinstance(said.get(need), bool)}
+        samples, loss = said.get("samples"), said.get("loss")
+        if type(samples) is not int or not 0 <= samples <= _MOST_SAMPLES:
+            samples = 0
+        if type(loss) not in (int, float) or not isfinite(loss) or not 0 <= loss <= _MOST_LOSS:  # type: ignore[arg-type, operator]
+            loss = None
+        return cls(**flags, samples=samples, loss=loss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +67,7 @@ class Policy:
     have the same chance.
     """
 
-    needs: tuple[str, ...] = ("charging", "idle", "unmetered")
+    needs: tuple[str, ...] = NEEDS
     useful: bool = False
     explore: float = 0.2
     seconds: float = 0.0
@@ -52,10 +75,32 @@ class Policy:
 
     def __post_init__(self) -> None:
         for need in self.needs:
-            if need not in Condition.__slots__:
-                raise InputError(f"condition '{need}' is unknown; there are {', '.join(Condition.__slots__)}")
+            if need not in NEEDS:
+                raise InputError(f"condition '{need}' is unknown; there are {', '.join(NEEDS)}")
         if not 0 <= self.explore <= 1:
             raise InputError(f"explore {self.explore:g}: expected 0 to 1")
+        if not (self.seconds >= 0 and self.slow >= 0):
+            raise InputError(f"seconds {self.seconds:g} and slow {self.slow:g}: expected 0 or more")
+
+
+def parse(text: str) -> Policy:
+    """A policy from its text: "ready" asks any device whose state allows it, "useful" those from whom it learns most.
+
+    >>> parse("useful:needs=charging+unmetered,seconds=30").needs
+    ('charging', 'unmetered')
+
+    Raises:
+        InputError: it is none.
+    """
+    name, given = spec.split(text, ("ready", "useful"), "selection")
+    kinds = {each.name: type(each.default) for each in fields(Policy) if each.name not in ("needs", "useful")}
+    takes = ["needs", *kinds] if name == "useful" else ["needs"]
+    for key in given:
+        if key not in takes:
+            raise InputError(f"selection '{name}' has no parameter '{key}'; it takes {', '.join(takes)}")
+    needs = given.pop("needs", "+".join(NEEDS))
+    values = {key: spec.read(value, kinds[key], f"selection '{name}': {key}") for key, value in given.items()}
+    return Policy(() if needs == "none" else tuple(needs.split("+")), name == "useful", **values)
 
 
 def ready(conditions: Mapping[int, Condition], devices: Iterable[int], policy: Policy) -> list[int]:

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from edge_runtime.errors import InputError
-from federated import checkpoint
+from federated import Settings, checkpoint
 from federated.checkpoint import State
 from tests.federated.test_history import a_history, a_round
 
@@ -84,3 +86,12 @@ def test_the_same_run_may_go_on_and_grow(saved):
 def test_another_run_may_not(saved, settings, inputs, says):
     with pytest.raises(InputError, match=says):
         check(saved[1], settings, inputs)
+
+
+def test_a_setting_that_is_newer_than_the_checkpoint_counts_as_its_default(saved):
+    _, state = saved
+    older = {name: value for name, value in Settings().to_json().items() if name != "select"}
+    old = replace(state, history=replace(state.history, settings=older))
+    checkpoint.check_same("c.npz", old, Settings().to_json(), old.history.inputs)
+    with pytest.raises(InputError, match="with select none, not ready"):
+        checkpoint.check_same("c.npz", old, Settings(select="ready").to_json(), old.history.inputs)

@@ -8,7 +8,7 @@ import pytest
 
 from edge_runtime.__main__ import main
 
-PARTS = ["simulate", "serve", "join", "enrol", "broker"]
+PARTS = ["simulate", "serve", "join", "enrol", "broker", "up", "node", "app", "encryption"]
 
 
 @pytest.fixture
@@ -54,6 +54,7 @@ def test_enrolment(desk, capsys):
 
 
 JOIN = ["join", "--bundle", "m.bundle", "--data", "d.npz", "--key", "keys/a.key", "--broker"]
+UP = ["up", "m.bundle", "--test", "d.npz", "--out", "run"]
 SERVE = ["serve", "m.bundle", "--test", "d.npz", "--out", "run", "--keys", "keys"]
 
 
@@ -71,6 +72,16 @@ SERVE = ["serve", "m.bundle", "--test", "d.npz", "--out", "run", "--keys", "keys
         (["enrol", "a/b", "--keys", "keys"], "expected a name"),
         (["broker", "--keys", "none"], "no keys"),
         (["join"], "required"),
+        ([*UP], "no nodes"),
+        ([*UP, "--here", "none.npz"], "none.npz: no such file; expected a node's data"),
+        ([*UP, "--node", "../a"], "expected a name such as n1"),
+        ([*UP, "--here", "d.npz", "--listen", "9092"], "expected HOST:PORT"),
+        ([*UP, "--here", "d.npz", "--over", "0"], "over 0"),
+        (
+            ["node", "h:1", "--ca", "none", "--key", "k", "--bundle", "m.bundle", "--data", "d.npz"],
+            "no such file",
+        ),
+        (["app", "a", "--bundle", "m.bundle", "--test", "none.npz", "--out", "run"], "no such file"),
     ],
 )
 def test_bad_use_is_one_sentence(desk, capsys, monkeypatch, argv, says):

@@ -24,6 +24,7 @@ from federated.flower.mqtt_grid import MqttGrid, from_wire, run_over_mqtt, to_wi
 from federated.link import keys
 from federated.link.brokers import Listener
 from federated.link.mqtt import Address
+from federated.link.traffic import counted
 from federated.run import split, take
 from federated.serve import serve
 from tests.federated.link.conftest import KINDS, Ring, address_of, run
@@ -80,6 +81,10 @@ def test_equal_to_the_simulation(kind, codecs, ring, linear, digits, held_out, t
             out=tmp_path / "served", progress=False, chunk_bytes=1 << 12, deadline_s=60,
         )  # fmt: skip
     assert [dict(entry.failed) for entry in history.rounds] == [{}] * 3
+    assert history.names == {0: "ann", 1: "bob", 2: "eve"}
+    for entry in history.rounds if counted() else ():  # at the socket: what is counted, and a little more
+        assert entry.bytes_down < entry.wire_down < entry.bytes_down * 1.1 + 10_000
+        assert entry.bytes_up < entry.wire_up < entry.bytes_up * 1.1 + 10_000
     wanted = simulated(
         linear, digits, Settings(**(settings.to_json() | {"alpha": 0.5})), held_out, tmp_path / "sim"
     )
@@ -168,10 +173,11 @@ def desk(tmp_path, linear, digits, held_out):
     return tmp_path
 
 
-def join(desk, number, port, bundle):
+def join(desk, number, port, bundle, *more):
     return littoral(
         "federate", "join", "--broker", f"mqtt://127.0.0.1:{port}", "--bundle", bundle.path, "--json",
         "--data", desk / f"d{number}.npz", "--key", desk / f"keys/d{number}.key", "--state", desk / f"state{number}",
+        *more,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 

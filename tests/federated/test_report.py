@@ -68,3 +68,62 @@ def test_events_hold_every_round_and_replace_those_before(history, tmp_path):
         content = content[16 + length :]
     assert ("held-out/accuracy", 3, 0.8) in found
     assert [step for tag, step, _ in found if tag == "device/loss"] == [1, 2, 3]
+
+
+def test_a_run_that_goes_on_is_shown_now_and_then(history, tmp_path):
+    """Every five seconds, and less often where drawing takes long."""
+    now = [0.0]
+    live = report.Live(tmp_path / "report.html", tmp_path / "events", clock=lambda: now[0])
+    started = replace(history, settings={**history.settings, "rounds": 99})
+    live.show(started)
+    assert not (tmp_path / "report.html").exists()
+    now[0] = 5.0
+    live.show(started)
+    assert f"round {len(history.rounds)} of 99, and it goes on" in (tmp_path / "report.html").read_text()
+    assert list((tmp_path / "events").iterdir())
+    (tmp_path / "report.html").unlink()
+    now[0] = 9.9
+    live.show(started)
+    assert not (tmp_path / "report.html").exists()
+    now[0] = 10.0
+    live.show(started)
+    assert (tmp_path / "report.html").exists()
+    (tmp_path / "report.html").unlink()
+    ticks = iter([15.0, 17.0, 54.0, 55.0, 56.0])  # two seconds of drawing: not again for forty
+    slow = report.Live(tmp_path / "report.html", tmp_path / "events", clock=lambda: now[0])
+    slow._clock = lambda: next(ticks)
+    slow.show(started)
+    (tmp_path / "report.html").unlink()
+    slow.show(started)
+    assert not (tmp_path / "report.html").exists()
+    slow.show(started)
+    assert (tmp_path / "report.html").exists()
+
+
+def test_bytes_at_the_socket_staleness_and_own_models_are_on_the_page(history, tmp_path):
+    rounds = tuple(
+        replace(entry, wire_up=2_000_000, wire_down=3_000_000, staleness=1.5) for entry in history.rounds
+    )
+    personal = {
+        0: {"before": 0.5, "after": 0.75, "kept": 1.0},
+        1: {"before": 0.5, "after": 0.25, "kept": 0.0},
+    }
+    told = replace(
+        history,
+        rounds=rounds,
+        personal=personal,
+        names={0: "pi-1"},
+        settings={**history.settings, "asynchronous": 4},
+    )
+    text = report.write(told, tmp_path / "report.html").read_text()
+    for said in (
+        "at the socket",
+        "versions old",
+        "a step every 4 changes",
+        "1 of 2 devices keep",
+        "75.0%",
+        "<td>pi-1</td>",
+    ):
+        assert said in text
+    assert History.from_json(told.to_json(), "here").personal == personal
+    assert History.from_json(told.to_json(), "here").rounds == rounds

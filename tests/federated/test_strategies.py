@@ -9,6 +9,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp, strategy
 
 from edge_runtime.errors import InputError
+from federated import Settings, federate
+from federated.checkpoint import load
 from federated.flower import strategies
 from federated.flower.arrays import from_record, to_record
 from federated.flower.grid import run_in_process
@@ -176,3 +178,21 @@ def test_one_around_another():
 
 def test_without_replies_there_is_no_aggregate():
     assert named("fedavg", 3, 0, 0.1).aggregate_train(1, []) == (None, None)
+
+
+def test_fedprox_pulls_devices_back_as_the_method_does(linear, digits, held_out, tmp_path):
+    """Flower's FedProx says no more than its mu; the devices act on it."""
+
+    def learned(name, **more):
+        settings = Settings(rounds=2, clients=3, **more)
+        federate(linear, digits, settings, out=tmp_path / name, test=held_out, progress=False)
+        return load(tmp_path / name / "checkpoint.npz").parameters
+
+    by_strategy = learned("strategy", strategy="fedprox:proximal_mu=0.5")
+    by_method, plain = learned("method", method="fedprox:mu=0.5"), learned("plain")
+    for name, array in by_strategy.items():
+        np.testing.assert_allclose(array, by_method[name], atol=1e-6)
+    assert any(not np.allclose(array, plain[name], atol=1e-4) for name, array in by_strategy.items())
+    assert named("fedprox", 3, 0, 0.05).inner.proximal_mu == 0.01
+    with pytest.raises(InputError, match="leave one away"):
+        Settings(strategy="fedprox", method="reptile")
