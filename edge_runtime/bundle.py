@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 _MANIFEST = "manifest.json"
+_PACKED = 100  # times that a file of a compressed zip may grow; ours are stored
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest date that a zip can hold
 
 
@@ -96,7 +97,7 @@ class Manifest:
                 recipe=tuple(value["recipe"]),
                 metrics=dict(value["metrics"]),
                 files={
-                    name: {"sha256": v["sha256"], "bytes": int(v["bytes"])}
+                    _inside(name, where): {"sha256": v["sha256"], "bytes": int(v["bytes"])}
                     for name, v in value["files"].items()
                 },
                 postprocess=post,
@@ -104,6 +105,15 @@ class Manifest:
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise BundleError(f"{where}: {_MANIFEST} is not complete: {error!r}") from error
+
+
+def _inside(name: str, where: str) -> str:
+    """A file's name, if it lies within the bundle: a manifest may come from anybody."""
+    if "\\" in name or "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
+        raise BundleError(
+            f"{where}: {_MANIFEST} names the file {name[:80]!r}, which would lie outside the bundle"
+        )
+    return name
 
 
 def _ends(value: Mapping[str, Any], where: str) -> "tuple[Input | None, Postprocess | None]":
@@ -284,6 +294,10 @@ def _content(where: Path, name: str) -> bytes:
             entry = archive.getinfo(name)
             if entry.compress_type == zipfile.ZIP_STORED:
                 return _span(where, entry.header_offset, entry.file_size)
+            if entry.file_size > _PACKED * max(entry.compress_size, 1 << 10):
+                raise BundleError(
+                    f"{where}: {name} would unpack to {entry.file_size} bytes; this is no bundle of ours"
+                )
             return archive.read(name)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
         raise BundleError(

@@ -3,11 +3,10 @@
 Floats are compared as the integers that their bit patterns count (Dawson, "Comparing floating point numbers", 2012),
 so that neighbours differ by one, and a small step of training by few bits. Of a difference only its length in bits is
 worth coding, together with the exponent of the old value, which says how many bits such a step takes; the bits below
-the leading one are noise and are kept as they are. Bytes are coded as they come.
+the leading one are noise and are kept as they are. `edge_runtime.delta.quantized` codes bytes.
 
-Layout, little-endian. For bytes: what `entropy.encode` gives. For others: for each group of exponents, in descending
-order, the length u32 and content of the coded bit lengths; then the packed bits, from the highest of all
-elements to the lowest.
+Layout, little-endian: for each group of exponents, in descending order, the length u32 and content of the coded bit
+lengths; then the packed bits, from the highest of all elements to the lowest.
 """
 
 import struct
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_runtime import entropy
 
-KINDS = {"int8": 1, "uint8": 1, "int16": 2, "float16": 2, "int32": 4, "float32": 4}
+KINDS = {"int16": 2, "uint16": 2, "float16": 2, "int32": 4, "float32": 4}
 """The types whose differences are coded, and the bytes of an element."""
 
 _MANTISSA = {"float16": 10, "float32": 23}
@@ -33,12 +32,11 @@ def encode(old: bytes, new: bytes, kind: str) -> bytes:
     """Code what makes `new` of `old`: tensors of the type `kind`, one of `KINDS`, of the same length."""
     before, after = _ordered(old, kind), _ordered(new, kind)
     difference = _zigzag(after - before)
-    if KINDS[kind] == 1:
-        return entropy.encode(difference)
     lengths = np.frexp(difference.astype(np.float64))[1]
     parts = []
-    for place in _contexts(old, kind):
-        coded = entropy.encode(lengths[place], _RUN)
+    groups, count = _contexts(old, kind)
+    for group in range(count):
+        coded = entropy.encode(lengths[groups == group], _RUN)
         parts += [_LENGTH.pack(len(coded)), coded]
     bits = [
         (difference >> np.asarray(bit, difference.dtype) & 1)[lengths - 1 > bit].astype(np.uint8)
@@ -57,47 +55,51 @@ def decode(old: bytes, coded: bytes, kind: str) -> bytes:
         struct.error: it ends early.
     """
     before = _ordered(old, kind)
-    if KINDS[kind] == 1:
-        difference = entropy.decode(coded, before.size).astype(before.dtype)
-        return _plain(before + _unzigzag(difference), kind)
-    lengths, place = np.zeros(before.size, np.int64), 0
-    for chosen in _contexts(old, kind):
+    lengths, place = np.zeros(before.size, np.uint8), 0  # a byte each: a tensor may have many
+    groups, count = _contexts(old, kind)
+    for group in range(count):
+        chosen = groups == group
         (length,) = _LENGTH.unpack_from(coded, place)
         place += _LENGTH.size
-        lengths[chosen] = entropy.decode(coded[place : place + length], int(chosen.sum()))
+        found = entropy.decode(coded[place : place + length], int(chosen.sum()))
+        if found.max(initial=0) > 8 * KINDS[kind]:
+            raise ValueError("a difference is longer than its type")
+        lengths[chosen] = found
         place += length
-    if lengths.max(initial=0) > 8 * KINDS[kind]:
-        raise ValueError("a difference is longer than its type")
+    below = np.maximum(lengths, 1) - np.uint8(1)
     packed = np.unpackbits(np.frombuffer(coded, np.uint8, offset=place))
-    if packed.size < np.maximum(lengths - 1, 0).sum():
+    if packed.size < below.sum(dtype=np.int64):
         raise ValueError("the bits end early")
-    difference = np.where(lengths > 0, np.left_shift(1, np.maximum(lengths - 1, 0)), 0).astype(before.dtype)
+    difference = np.where(lengths > 0, np.left_shift(np.asarray(1, before.dtype), below), 0).astype(
+        before.dtype
+    )
     at = 0
     for bit in range(int(lengths.max(initial=0)) - 2, -1, -1):
-        wide = lengths - 1 > bit
+        wide = below > bit
         count = int(wide.sum())
         difference[wide] |= packed[at : at + count].astype(before.dtype) << np.asarray(bit, before.dtype)
         at += count
     return _plain(before + _unzigzag(difference), kind)
 
 
-def _contexts(old: bytes, kind: str) -> list[NDArray[np.bool_]]:
-    """The elements of like exponents of the old values, the largest first; all of them for integers."""
+def _contexts(old: bytes, kind: str) -> tuple[NDArray[np.uint8], int]:
+    """The group that each element is in, of those with like exponents of the old values, and the number of groups.
+
+    The largest come first; integers are all in one.
+    """
     if kind not in _MANTISSA:
-        return [np.ones(len(old) // KINDS[kind], np.bool_)]
+        return np.zeros(len(old) // KINDS[kind], np.uint8), 1
     bits = np.frombuffer(old, f"<u{KINDS[kind]}")
-    mask = (1 << (8 * KINDS[kind] - 1 - _MANTISSA[kind])) - 1
-    exponents = (bits >> np.asarray(_MANTISSA[kind], bits.dtype)).astype(np.int64) & mask
-    below = np.minimum(exponents.max(initial=0) - exponents, _CONTEXTS - 1)
-    found, first, count = [], 0, 0
-    for context, members in enumerate(np.bincount(below)):
+    mask = np.asarray((1 << (8 * KINDS[kind] - 1 - _MANTISSA[kind])) - 1, bits.dtype)
+    exponents = (bits >> np.asarray(_MANTISSA[kind], bits.dtype)) & mask
+    below = np.minimum(exponents.max(initial=0) - exponents, _CONTEXTS - 1).astype(np.uint8)
+    group, count, groups = 0, 0, np.zeros(_CONTEXTS, np.uint8)
+    for context, members in enumerate(np.bincount(below, minlength=_CONTEXTS)):
+        groups[context] = group
         count += int(members)
         if count >= _FEWEST:
-            found.append((below >= first) & (below <= context))
-            first, count = context + 1, 0
-    if count or not found:
-        found.append(below >= first)
-    return found
+            group, count = group + 1, 0
+    return groups[below], max(group + (count > 0), 1)
 
 
 def _ordered(content: bytes, kind: str) -> Unsigned:

@@ -55,6 +55,33 @@ def test_another_graph_with_new_tensors_in_another_order():
     assert len(made) < 1000
 
 
+def test_a_scale_that_follows_from_another_costs_nothing():
+    scales = np.random.default_rng(0).random(5000).astype(np.float32)
+    old = {"w": scales, "b": scales * np.float32(0.0123)}
+    new = {"w": scales * np.float32(1.001), "b": scales * np.float32(1.001) * np.float32(0.0456)}
+    alone = len(patch(file({"w": old["w"]}), file({"w": new["w"]})))
+    made = patch(file(old), file(new))
+    assert apply(file(old)[0], made) == file(new)[0]
+    assert len(made) < alone + 100
+
+
+def test_tensors_that_were_renamed_are_found_by_what_they_hold():
+    old = weights()
+    new = {f"model.{name}": array for name, array in old.items()}
+    made = patch(file(old), file(new))
+    assert apply(file(old)[0], made) == file(new)[0]
+    assert len(made) < 300
+
+
+def test_a_file_without_known_tensors_is_compared_block_by_block():
+    rng = np.random.default_rng(0)
+    old = rng.bytes(50_000)
+    new = old[1000:20_000] + rng.bytes(500) + old[:1000] + old[20_003:]
+    made = make(old, new, {}, {})
+    assert apply(old, made) == new
+    assert len(made) < 1000
+
+
 @given(st.binary(max_size=300), st.binary(max_size=300), st.data())
 def test_any_file_becomes_any_other(old, new, data):
     def tensors(content):
