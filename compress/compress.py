@@ -20,7 +20,7 @@ from compress.storage import lowered_size, stored, stored_lowered, stored_size
 from compress.suited import finer, suited
 from converter.model import Model, load, to_bytes
 from edge_runtime import data
-from edge_runtime.accelerators import selftest
+from edge_runtime.agent import vectors
 from edge_runtime.bundle import Bundle, Manifest, pack
 from edge_runtime.console import say
 from edge_runtime.declared import Input, Postprocess
@@ -214,7 +214,9 @@ class _Result:
             postprocess=postprocess,
             engine=preferred.engine,
         )
-        files = stored(to_bytes(model), coded=self.how.coded) | _selftest(target, self.candidate)
+        files = stored(to_bytes(model), coded=self.how.coded) | vectors.files(
+            self.candidate, self.work.samples.x, needed=bool(target.accelerators)
+        )
         if form:
             files |= stored_lowered(form.content, coded=self.how.coded)
         bundle = pack(out, manifest, files)
@@ -264,13 +266,6 @@ def _chosen(
     if recipe is None and not lossless:
         steps, model = finer(model, work, how.measure) or (steps, model)
     return Chosen(steps, model, None, test or work.samples), how.coded or lossless
-
-
-def _selftest(target: Target, session: Session) -> dict[str, bytes]:
-    """What an accelerator has to give, where the target has one."""
-    return (
-        {selftest.FILE: selftest.made(session.inputs, session.run).to_bytes()} if target.accelerators else {}
-    )
 
 
 def _check(original: Session, candidate: Session, samples: data.Samples) -> tuple[Array, Array]:

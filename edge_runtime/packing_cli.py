@@ -48,11 +48,10 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _new(session: Session, model: Path, out: str, target: Target, changes: dict[str, Any]) -> Bundle:
-    files = {FILES[session.engine]: model.read_bytes()}
-    if target.accelerators:
-        from edge_runtime.accelerators import selftest
+    from edge_runtime.agent import vectors
 
-        files[selftest.FILE] = selftest.made(session.inputs, session.run).to_bytes()
+    files = {FILES[session.engine]: model.read_bytes()}
+    files |= vectors.files(session, needed=bool(target.accelerators))
     manifest = Manifest(Path(out).stem, target.name, session.inputs, session.outputs)
     return pack(out, replace(manifest, **changes), files)
 

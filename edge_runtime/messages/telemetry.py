@@ -1,7 +1,7 @@
 """What a device tells without being asked: that it lives (`Beat`), and how its model does (`Stats`)."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from edge_runtime.messages.fields import Fields, dump
@@ -32,7 +32,7 @@ class Beat:
 
     def to_bytes(self) -> bytes:
         """The message."""
-        return dump(asdict(self))
+        return dump(self)
 
     @classmethod
     def read(cls, content: bytes | Mapping[str, Any]) -> "Beat":
@@ -82,7 +82,7 @@ class Stats:
 
     def to_bytes(self) -> bytes:
         """The message."""
-        return dump(asdict(self))
+        return dump(self)
 
     @classmethod
     def read(cls, content: bytes | Mapping[str, Any]) -> "Stats":

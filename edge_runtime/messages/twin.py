@@ -107,7 +107,7 @@ class Desired:
 
     def to_bytes(self) -> bytes:
         """The message."""
-        return dump(asdict(self))
+        return dump(self)
 
     @classmethod
     def read(cls, content: bytes | Mapping[str, Any]) -> "Desired":
@@ -169,7 +169,7 @@ class Reported:
 
     def to_bytes(self) -> bytes:
         """The message."""
-        return dump(asdict(self))
+        return dump(self)
 
     @classmethod
     def read(cls, content: bytes | Mapping[str, Any]) -> "Reported":
@@ -210,7 +210,7 @@ class Command:
 
     def to_bytes(self) -> bytes:
         """The message."""
-        return dump(asdict(self))
+        return dump(self)
 
     @classmethod
     def read(cls, content: bytes | Mapping[str, Any]) -> "Command":
@@ -229,7 +229,7 @@ class Result:
 
     def to_bytes(self) -> bytes:
         """The message."""
-        return dump(asdict(self))
+        return dump(self)
 
     @classmethod
     def read(cls, content: bytes | Mapping[str, Any]) -> "Result":
