@@ -1,1 +1,1 @@
-"""The top floor: model repository, fleet, rollouts and console. It holds nothing yet and promises nothing."""
+"""The top floor: model repository, fleet, rollouts and console."""

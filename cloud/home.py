@@ -15,6 +15,7 @@ class Home:
         keys/               online keys of the repository; keys/offline/ root and targets, to be taken away
         ca/                 the authority of devices, gateways and servers: ca.pem, ca.key, crl.pem
         brokers/            the shards' configurations and logs
+        cloud.json          the settings: `cloud.settings`
         run/                process ids and sockets while it runs
     """
 

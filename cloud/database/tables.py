@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData(
@@ -49,6 +50,9 @@ devices = Table(
     Index("ix_devices_seen", "seen"),
 )
 
+_TWIN_DUE = text("desired_at > sent_at")
+_COMMAND_DUE = text("status = 'pending' AND sent_at = 0")
+
 # `desired_v` and `reported_v` stand beside the messages so that a fleet can be counted without reading JSON.
 twins = Table(
     "twins",
@@ -67,6 +71,8 @@ twins = Table(
     Column("phase", Integer, nullable=False, server_default="0"),
     Index("ix_twins_rollout", "rollout", "state"),
     Index("ix_twins_model", "model"),
+    # What the controller has still to take on. `sent_at` is 0 from the wish until then.
+    Index("ix_twins_due", "device", sqlite_where=_TWIN_DUE, postgresql_where=_TWIN_DUE),
 )
 
 groups = Table(
@@ -77,7 +83,8 @@ groups = Table(
     Column("created", Float, nullable=False),
 )
 
-# A one-time enrolment token, kept only as its SHA-256.
+# A one-time enrolment token, kept only as its SHA-256. `hosts`: by what names devices reach a gateway; `key`: SHA-256
+# of the public key that it was used for, so that who lost the answer may ask again.
 enrolments = Table(
     "enrolments",
     metadata,
@@ -85,11 +92,28 @@ enrolments = Table(
     Column("device", String(64), nullable=False),
     Column("site", String(64), nullable=False, server_default=""),
     Column("labels", JSON, nullable=False),
+    Column("hosts", JSON, nullable=False),
+    Column("key", String(64), nullable=False, server_default=""),
     Column("created", Float, nullable=False),
     Column("expires", Float, nullable=False),
     Column("used", Float),
 )
 
+# Every certificate that was given out, so that all of a device's can be revoked; `serial` in hexadecimal.
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("serial", String(40), primary_key=True),
+    Column("device", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),  # SHA-256 of the certificate
+    Column("key", Text, nullable=False),  # the public key, PEM: content keys are wrapped for it
+    Column("issued", Float, nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("revoked", Float),
+    Index("ix_certificates_device", "device"),
+)
+
+# status: "pending" until it is answered ("done", "failed", "unknown") or "expired".
 commands = Table(
     "commands",
     metadata,
@@ -104,6 +128,7 @@ commands = Table(
     Column("ended", Float),
     Index("ix_commands_device", "device"),
     Index("ix_commands_status", "status", "expires"),
+    Index("ix_commands_due", "id", sqlite_where=_COMMAND_DUE, postgresql_where=_COMMAND_DUE),
 )
 
 # What `Stats` said, a row each; old rows are deleted after the time that the settings say.
@@ -128,6 +153,7 @@ rollouts = Table(
     Column("state", String(16), nullable=False),
     Column("phase", Integer, nullable=False, server_default="0"),
     Column("phase_began", Float, nullable=False, server_default="0"),
+    Column("settled", Float),  # since when the phase's devices are done, while its soak lasts
     Column("reason", Text, nullable=False, server_default=""),
     Column("created", Float, nullable=False),
     Column("ended", Float),

@@ -1,0 +1,1 @@
+"""The broker's shards: independent brokers side by side, for devices never talk to each other."""

@@ -1,0 +1,1 @@
+"""The controller: the one process between the brokers and the database."""
