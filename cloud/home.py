@@ -15,6 +15,7 @@ class Home:
         keys/               online keys of the repository; keys/offline/ root and targets, to be taken away
         ca/                 the authority of devices, gateways and servers: ca.pem, ca.key, crl.pem
         brokers/            the shards' configurations and logs
+        audit.anchor        heads of the audit log, signed: outside the database, so that nobody rewrites it unseen
         cloud.json          the settings: `cloud.settings`
         run/                process ids and sockets while it runs
     """
@@ -40,6 +41,11 @@ class Home:
     def ca(self) -> Path:
         """The certificate authority."""
         return self.root / "ca"
+
+    @property
+    def anchor(self) -> Path:
+        """The heads of the audit log, signed (`cloud.audit.Anchor`)."""
+        return self.root / "audit.anchor"
 
     @property
     def brokers(self) -> Path:

@@ -41,7 +41,7 @@ def serve(home: Home, settings: Settings) -> None:
     if settings.tls:
         certificate, key = authority.server(home.ca / "server", "server", settings.hosts)
         tls = {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
-    refreshing = threading.Thread(target=_refresh, args=(home,), daemon=True)
+    refreshing = threading.Thread(target=_refresh, args=(home, database), daemon=True)
     refreshing.start()
     uvicorn.run(
         with_authority(app, authority.pem.encode()), host=settings.listen, port=settings.port, log_level="warning",
@@ -49,19 +49,25 @@ def serve(home: Home, settings: Settings) -> None:
     )  # fmt: skip
 
 
-def _refresh(home: Home) -> None:
-    """Sign the repository's timestamp anew, so that devices can tell that nobody holds back what is newest."""
+def _refresh(home: Home, database: Database) -> None:
+    """Once an hour: sign the repository's timestamp, and write the audit log's head where the database does not reach.
+
+    By the timestamp devices can tell that nobody holds back what is newest.
+    """
     import logging
     import time
 
+    from cloud.audit import Anchor, Audit
     from cloud.repository import Repository
     from edge_runtime.errors import LittoralError
 
+    audit = Audit(database)
     while True:
         try:
             Repository.open(home.repository, home.keys).refresh()
+            Anchor.with_key(home.anchor, home.keys / "anchor.key").write(audit)
         except (LittoralError, OSError) as error:
-            logging.getLogger("cloud.serving").warning("the repository is not refreshed: %s", error)
+            logging.getLogger("cloud.serving").warning("the hourly work failed: %s", error)
         time.sleep(_REFRESH_S)
 
 

@@ -13,6 +13,7 @@ from cloud import alerts as alert_rows
 from cloud.api.bodies import NAME
 from cloud.api.problems import missing
 from cloud.api.services import PREFIX, VIEWER, Operator, Parts
+from cloud.audit import Anchor
 from cloud.database.tables import alerts, events, runs
 
 router = APIRouter(prefix=PREFIX)
@@ -57,8 +58,13 @@ def audit_log(parts: Parts, before: Before = 0, limit: Limit = 100) -> dict[str,
 
 @router.get("/audit/verification", tags=["audit"], dependencies=[VIEWER])
 def verify_audit_log(parts: Parts) -> dict[str, Any]:
-    """Compute the chain of hashes again: how many entries there are, and the first that does not fit, if any."""
-    entries, broken = parts.log.verify()
+    """Compute the chain of hashes again: how many entries there are, and the first that does not fit, if any.
+
+    It is compared with the heads that were written down outside the database, once an hour.
+    """
+    key = parts.home.keys / "anchor.key"
+    anchor = Anchor.with_key(parts.home.anchor, key) if key.is_file() else None
+    entries, broken = parts.log.verify(anchor)
     return {"entries": entries, "broken": broken}
 
 

@@ -54,12 +54,12 @@ def rollout_devices(
 @router.post("/rollouts/{name}/{action}")
 def move_rollout(
     name: Named,
-    action: Literal["start", "pause", "resume", "abort", "rollback"],
+    action: Literal["start", "pause", "resume", "finish", "abort", "rollback"],
     parts: Parts,
     actor: Operator,
     body: bodies.Reason | None = None,
 ) -> dict[str, Any]:
-    """Start a draft, pause, resume, abort, or take a release back that has been rolled out."""
-    reason = {"reason": body.reason} if body and action in ("pause", "abort", "rollback") else {}
+    """Start a draft, pause, resume, finish where it stands, abort, or take a release back that has been rolled out."""
+    reason = {"reason": body.reason} if body and action in ("pause", "finish", "abort", "rollback") else {}
     found: dict[str, Any] = getattr(parts.rollouts, action)(name, actor.name, **reason).to_json()
     return found

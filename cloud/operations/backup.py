@@ -130,6 +130,9 @@ def _files(home: Home, secrets: bool) -> Iterator[tuple[Path, str]]:
     stamp = home.repository / "metadata/timestamp.json"
     if stamp.exists():
         yield stamp, stamp.relative_to(home.root).as_posix()
+    for path in (home.root / "cloud.json", home.anchor):
+        if path.exists():
+            yield path, path.name
     for folder in (home.repository, *((home.root / name for name in _SECRET) if secrets else ())):
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not path.is_symlink() and path != stamp and not path.name.startswith("."):

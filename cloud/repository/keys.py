@@ -97,8 +97,15 @@ class Keys:
 
     def content_key(self, name: str) -> bytes:
         """The key that encrypts a model's sealed bundles, made when it is first asked for."""
-        path = self.folder / "content" / f"{checked(name, 'a model')}.key"
+        path = self._content(name)
         return sealing.read_key(path) or b"" if path.is_file() else sealing.write_key(path)
+
+    def seals(self, name: str) -> bool:
+        """Whether a model has a content key."""
+        return self._content(name).is_file()
+
+    def _content(self, name: str) -> Path:
+        return self.folder / "content" / f"{checked(name, 'a model')}.key"
 
     @contextmanager
     def lock(self) -> Iterator[None]:

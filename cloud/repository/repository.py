@@ -274,7 +274,7 @@ class Repository:
         Raises:
             InputError: it is no such key, or there is no sealed bundle of the model.
         """
-        if not any("sealed" in each.custom for each in self.releases(name)):
+        if not self._roles.keys.seals(name):
             raise InputError(f"{name}: no version is sealed, so there is no content key to wrap")
         return wrap(self._roles.keys.content_key(name), device)
 

@@ -1,4 +1,4 @@
-"""The command of rollouts: plan, start, list, show, watch, pause, resume, abort and rollback."""
+"""The command of rollouts: plan, start, list, show, watch, pause, resume, finish, abort and rollback."""
 
 import argparse
 import json
@@ -333,6 +333,13 @@ ABORT = Command(
     _reason_arguments,
     lambda args: _act(args, "abort"),
 )
+FINISH = Command(
+    "finish",
+    "End a rollout where it stands: who was told keeps the release, nobody more is told.",
+    "littoral rollout finish kws-3",
+    _reason_arguments,
+    lambda args: _act(args, "finish"),
+)
 ROLLBACK = Command(
     "rollback",
     "Take a release back from every device, also after the rollout has finished.",
@@ -346,5 +353,5 @@ ROLLOUT = Command(
     "littoral rollout start kws/3 --phases 1%,10%,100%",
     _home,
     _list,
-    (PLAN, START, LIST, SHOW, WATCH, PAUSE, RESUME, ABORT, ROLLBACK),
+    (PLAN, START, LIST, SHOW, WATCH, PAUSE, RESUME, FINISH, ABORT, ROLLBACK),
 )

@@ -118,6 +118,13 @@ class Rollouts:
         moves = dict.fromkeys(("running", "paused", "finished"), "rolled-back")
         return self._move(name, "rollback", moves, "rolled-back", actor, now, reason)
 
+    def finish(
+        self, name: str, actor: str = "operator", reason: str = "", *, now: float | None = None
+    ) -> Rollout:
+        """End it where it stands: who was told keeps the release, nobody more is told. Raises InputError as `abort`."""
+        moves = dict.fromkeys(("running", "paused"), "finished")
+        return self._move(name, "finish", moves, "finished", actor, now, reason)
+
     def list(self) -> Sequence[Rollout]:
         """All of them, the newest first."""
         with self._database.read() as connection:
@@ -283,8 +290,10 @@ class Rollouts:
                 values["phase_began"] = at
             if moves[found.state] in BACK:
                 values["ended"] = None  # until every device has got back what it had
+            if action == "finish":
+                values["ended"] = at
             connection.execute(update(rollouts).where(rollouts.c.name == name).values(**values))
-            if action in ("resume", "abort", "rollback"):
+            if action in ("resume", "abort", "rollback", "finish"):
                 alerts.end(connection, f"rollout/{name}", at=at)
             self._audit.add(connection, actor, f"rollout.{action}", name, {"reason": reason}, at=at)
         return self.get(name)

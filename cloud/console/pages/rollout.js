@@ -7,8 +7,8 @@ import { ago, ask, button, card, chip, facts, field, h, notice, number, percent,
 // What may be done in which state: button, question, what it does.
 const MOVES = {
   draft: [["start", "Start", "The first phase begins at once; the gates watch it."]],
-  running: [["pause", "Pause", "Nobody more is told; who was told goes on."], ["abort", "Abort", "It ends, and every device that was told gets back what it had."]],
-  paused: [["resume", "Resume", "It goes on where it stands; a gate that is still breached stops it again."], ["abort", "Abort", "It ends, and every device that was told gets back what it had."]],
+  running: [["pause", "Pause", "Nobody more is told; who was told goes on."], ["finish", "Finish here", "Who was told keeps the release; nobody more is told."], ["abort", "Abort", "It ends, and every device that was told gets back what it had."]],
+  paused: [["resume", "Resume", "It goes on where it stands; a gate that is still breached stops it again."], ["finish", "Finish here", "Who was told keeps the release; nobody more is told."], ["abort", "Abort", "It ends, and every device that was told gets back what it had."]],
   finished: [["rollback", "Roll back", "Every device that was told gets back what it had."]],
 };
 
@@ -30,7 +30,7 @@ export async function show({ rest: [name], may, watch, current }) {
 
 function title(found, may, path) {
   const move = ([action, text, about]) => button(text, async () => {
-    const reason = ["pause", "abort", "rollback"].includes(action);
+    const reason = ["pause", "finish", "abort", "rollback"].includes(action);
     const sure = await ask(`${text} ${found.name}?`, [h("p", {}, about), reason && field("Why", { name: "reason", maxlength: "512" }, null, "for the audit log")], { yes: text, bad: ["abort", "rollback"].includes(action) });
     if (!sure) return;
     await api(`${path}/${action}`, { method: "POST", body: { reason: sure.reason ?? "" } });

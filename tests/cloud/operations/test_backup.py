@@ -27,6 +27,7 @@ def home(tmp_path):
     (made.repository / "blobs/a").write_bytes(os.urandom(3000))
     made.ca.mkdir()
     (made.ca / "ca.key").write_text("secret")
+    (made.root / "cloud.json").write_text("{}")
     made.run.mkdir()
     (made.run / "pid").write_text("1")
     return made
@@ -54,7 +55,7 @@ def test_what_was_there_comes_back(home, tmp_path):
     assert files(again.root) == before
     assert groups(again) == [("kitchens", "room=kitchen")]
     assert said.secrets
-    assert said.files == 4
+    assert said.files == 5
     assert (tmp_path / "b.tar").stat().st_mode & 0o077 == 0
 
 

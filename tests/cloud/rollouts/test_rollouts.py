@@ -249,6 +249,23 @@ def test_pause_tells_nobody_more_and_resume_goes_on(world):
     assert world.run("r") == "finished"
 
 
+def test_finish_ends_it_where_it_stands(world):
+    world.add(nodes(100), running=1)
+    world.begin(spec())
+    world.tick()
+    world.deliver()
+    told = world.told(2)
+    assert 0 < len(told) < 100
+    assert world.rollouts.finish("r", "ada", "enough").state == "finished"
+    assert world.rollouts.get("r").ended is not None
+    for _ in range(20):
+        world.tick()
+        world.pass_(600)
+    assert world.told(2) == told
+    with pytest.raises(InputError, match="resume takes one that is paused"):
+        world.rollouts.resume("r")
+
+
 def test_a_release_that_is_withdrawn_is_not_given_to_anybody_more(world):
     world.add(nodes(100), running=1)
     world.begin(spec())
