@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONHASHSEED = 0
 
-.PHONY: help setup demo test test-all test-npu lint format types bench clean
+.PHONY: help setup demo demo-fleet test test-all test-npu lint format types audit bench clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: $(VENV)/.ready  ## make .venv with everything, and Debian's emulator where this is root
 
@@ -18,6 +18,9 @@ $(VENV)/.ready: pyproject.toml tests/assets.txt scripts/setup
 
 demo: setup  ## the main job: convert, compress, run on an emulated Pi, learn on five devices; writes out/demo/index.html
 	$(BIN)/python examples/demo.py out/demo
+
+demo-fleet: setup  ## a cloud, a gateway and 20 agents: releases, a wrong model taken back, learning; out/demo-fleet/index.html
+	$(BIN)/python examples/demo_fleet.py out/demo-fleet
 
 test: setup lint  ## the tests that take seconds
 	$(BIN)/python -m pytest -n 2 -m "not slow and not npu"
@@ -32,6 +35,10 @@ lint: setup  ## format, lint and types, changing nothing
 	$(BIN)/ruff format --check -q .
 	$(BIN)/ruff check -q .
 	$(BIN)/mypy --no-error-summary
+
+audit: setup  ## bandit over the packages, pip-audit over what is installed
+	$(BIN)/bandit -q -c pyproject.toml -r edge_runtime converter compress federated cloud
+	$(BIN)/pip-audit --skip-editable
 
 format: setup  ## format and mend what can be mended
 	$(BIN)/ruff format -q .

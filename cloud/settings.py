@@ -82,7 +82,7 @@ class Settings:
     @property
     def near(self) -> str:
         """The address by which this machine reaches itself."""
-        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.listen, self.listen)  # noqa: S104
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.listen, self.listen)  # noqa: S104  # nosec B104
 
     def database_url(self, home: Home) -> str:
         """URL of the database."""

@@ -14,7 +14,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.tensors import Array, TensorSpec
 
 _ALIGNED = 64  # bytes: a cache line, and what vector kernels like
-_LINUX = Path("/dev/shm")  # noqa: S108  where Linux shows shared memory as files
+_LINUX = Path("/dev/shm")  # noqa: S108  where Linux shows shared memory as files  # nosec B108
 
 
 class SharedArrays:

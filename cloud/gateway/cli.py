@@ -149,7 +149,7 @@ def _federate(args: argparse.Namespace) -> None:
     listener = Listener(host, int(port)) if args.plain else Listener(host, int(port), *files)
     with brokers.embedded(listener, brokers.passwords(devices, inside)) as running:
         ca = None if args.plain else str(home / credential.FOLDER / credential.AUTHORITY)
-        near = args.reach or {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+        near = args.reach or {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # nosec B104
         site = Address(near, running.port, not args.plain, inside.device, inside.password, ca)
         device = SiteDevice(
             own,

@@ -83,7 +83,7 @@ class Settings:
     @property
     def host(self) -> str:
         """Where devices reach it."""
-        name = self.reach or {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.listen, self.listen)  # noqa: S104
+        name = self.reach or {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.listen, self.listen)  # noqa: S104  # nosec B104
         return f"[{name}]" if ":" in name else name
 
 

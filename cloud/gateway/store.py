@@ -70,7 +70,7 @@ class Store:
         except (OSError, sqlite3.Error) as error:
             raise BackendError(f"{path}: the gateway's store cannot be opened: {error}") from error
         self.dropped = 0  # messages that the disk's bound cost
-        self._bytes = int(self._rows(f"SELECT COALESCE(SUM(LENGTH(body) + {_ROW}), 0) FROM up")[0][0])  # noqa: S608
+        self._bytes = int(self._rows(f"SELECT COALESCE(SUM(LENGTH(body) + {_ROW}), 0) FROM up")[0][0])  # noqa: S608  # nosec B608
 
     def close(self) -> None:
         """Close the file."""

@@ -28,7 +28,7 @@ from edge_runtime import sealing
 from edge_runtime.errors import InputError
 from edge_runtime.files import atomic, write_text
 
-PASSWORD = "LITTORAL_KEY_PASSWORD"  # noqa: S105 - the variable's name
+PASSWORD = "LITTORAL_KEY_PASSWORD"  # noqa: S105 - the variable's name  # nosec B105
 OFFLINE = ("root", "targets")
 ONLINE = ("snapshot", "timestamp")
 _MODEL = "model-"

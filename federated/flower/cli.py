@@ -17,7 +17,7 @@ from federated import options
 if TYPE_CHECKING:
     from federated.flower.deployment import Place
 
-_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  (what one listens on)
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  (what one listens on)  # nosec B104
 
 
 def _place(text: str, flag: str) -> "Place":

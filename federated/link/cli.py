@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # a device does not need what runs a broker
     from federated.link.brokers import Listener, Running
     from federated.privacy.he import ServerKey
 
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  (what one listens on, and where it is reached)
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  (what one listens on, and where it is reached)  # nosec B104
 
 
 def _listen(parser: argparse.ArgumentParser) -> None:
