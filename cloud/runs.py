@@ -34,7 +34,7 @@ def record(database: Database, name: str, model: str, folder: Path, state: str =
         raise InputError(f"a run's state is {state!r}; expected one of {', '.join(STATES)}")
     history = _history(folder)
     page = folder / "report.html"
-    row = {"model": model, "state": state, "history": history}
+    row: dict[str, Any] = {"model": model, "state": state, "history": history}
     if state != "running" and page.exists():
         row["report"] = page.read_bytes()
     with database.begin() as connection:

@@ -12,12 +12,13 @@ from federated.robust import rule
 from federated.settings import Settings
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add what every way to run takes: the folder, the settings of training, and --json."""
+def add(parser: argparse.ArgumentParser, *, out: bool = True) -> None:
+    """Add what every way to run takes: the folder (unless told not to), the settings of training, and --json."""
     default = Settings()
-    parser.add_argument(
-        "--out", required=True, help="folder for the model, its history and report, and the checkpoint"
-    )
+    if out:
+        parser.add_argument(
+            "--out", required=True, help="folder for the model, its history and report, and the checkpoint"
+        )
     parser.add_argument("--rounds", type=int, default=default.rounds, help="rounds (default 20)")
     some = parser.add_mutually_exclusive_group()
     some.add_argument(

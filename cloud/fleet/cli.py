@@ -1,4 +1,4 @@
-"""The commands of the fleet: littoral fleet list, show, enrol, label, group, command, retire, watch."""
+"""The commands of the fleet: littoral fleet list, show, enrol, label, group, command, retire, watch, federate."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cloud.fleet.federate import FEDERATE
 from edge_runtime import console
 from edge_runtime.command import Command
 from edge_runtime.errors import InputError
@@ -339,9 +340,9 @@ def _summary(args: argparse.Namespace) -> None:
 
 FLEET = Command(
     "fleet",
-    "Devices: list, show, enrol, label, group, command, retire, watch.",
+    "Devices: list, show, enrol, label, group, command, retire, watch, federate.",
     'littoral fleet list "target=rpi4"',
     _common,
     _summary,
-    (LIST, SHOW, ENROL, LABEL, GROUP, COMMAND, RETIRE, WATCH),
+    (LIST, SHOW, ENROL, LABEL, GROUP, COMMAND, RETIRE, WATCH, FEDERATE),
 )

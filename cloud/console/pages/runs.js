@@ -6,7 +6,7 @@ import { ago, bytes, card, chip, empty, h, number, percent, pill, swap } from ".
 
 export async function show({ watch, current }) {
   const place = h("div", {});
-  const draw = async () => { const { runs } = await api("runs"); if (current()) swap(place, runs.length ? runs.map(run) : empty("No federated run yet: littoral federate serve --cloud")); };
+  const draw = async () => { const { runs } = await api("runs"); if (current()) swap(place, runs.length ? runs.map(run) : empty("No federated run yet: littoral fleet federate MODEL.bundle --test TEST.npz --name RUN")); };
   await draw();
   watch();
   const timer = setInterval(() => draw().catch(() => null), 5000);
