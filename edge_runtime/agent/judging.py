@@ -6,6 +6,7 @@ from typing import Any
 from edge_runtime.messages import Shadow
 
 _UNBOUND = Shadow().max_slower_ppm
+_GRAIN_US = 1000  # what a busy scheduler alone may take: no device is called slower for less
 
 
 def refused(limits: Shadow, seen: Mapping[str, Any]) -> str:
@@ -46,7 +47,8 @@ def refused(limits: Shadow, seen: Mapping[str, Any]) -> str:
 
 def slow(new_us: int, old_us: int, max_slower_ppm: int) -> str:
     """Why the new model is too slow beside the old one; "" if it is not."""
-    if max_slower_ppm >= _UNBOUND or new_us * 1_000_000 <= old_us * (1_000_000 + max_slower_ppm):
+    allowed = max(old_us * (1_000_000 + max_slower_ppm) // 1_000_000, old_us + _GRAIN_US)
+    if max_slower_ppm >= _UNBOUND or new_us <= allowed:
         return ""
     by = 1_000_000 * (new_us - old_us) // max(old_us, 1)
     return f"the new model takes {new_us} us and the old one {old_us}: {by} ppm slower, {max_slower_ppm} are allowed"

@@ -30,7 +30,8 @@ def check(store: Path, slot: str, beside: str = "", max_slower_ppm: int = 0) -> 
         store: the agent's folder.
         slot: which one.
         beside: another slot, in turns with which it is timed; "" for none.
-        max_slower_ppm: how much slower its 95th percentile may be than that one's, in millionths.
+        max_slower_ppm: how much slower its median may be than that one's, in millionths; of so few calls the 95th
+            percentile says more of the device's other work than of the model.
 
     Returns:
         p50_us, p95_us, and similarity to the self-test's outputs (1 where the bundle has none).
@@ -54,10 +55,10 @@ def check(store: Path, slot: str, beside: str = "", max_slower_ppm: int = 0) -> 
         call()
     rounds = max(5, min(_ROUNDS, int(_SECONDS / max(time.perf_counter() - began, 1e-6))))
     found = profile.interleaved(calls, rounds, _WARM)
-    own = round(1000 * found[0].p95_ms)
-    if beside and (why := slow(own, round(1000 * found[1].p95_ms), max_slower_ppm)):
+    median, high = (round(1000 * each) for each in (found[0].median_ms, found[0].p95_ms))
+    if beside and (why := slow(median, round(1000 * found[1].median_ms), max_slower_ppm)):
         raise ModelError(why)
-    return {"p50_us": round(1000 * found[0].median_ms), "p95_us": own, "similarity": similar}
+    return {"p50_us": median, "p95_us": high, "similarity": similar}
 
 
 def _tested(session: Session) -> float:

@@ -352,7 +352,7 @@ def test_small_samples_are_not_taken_for_drift():
 
 
 SEEN = {"n": 100, "agree_ppm": 990_000, "unlabelled": 50, "labelled": 50, "correct": 45, "old_correct": 46,
-        "p95_us": 1000, "old_p95_us": 900, "errors": 0}  # fmt: skip
+        "p95_us": 20_000, "old_p95_us": 18_000, "errors": 0}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -372,6 +372,8 @@ def test_the_shadows_limits(limits, change, why):
     found = refused(Shadow(100, 60, **limits), {**SEEN, **change})
     assert why in found if why else not found
     assert slow(100, 100, 0) == ""
+    assert slow(1_050, 60, 0) == ""  # less than a busy scheduler takes
+    assert "1700000 ppm slower" in slow(2_700, 1_000, 1_000_000 - 1)
 
 
 def test_a_child_that_crashes_is_one_sentence(tmp_path):
