@@ -111,7 +111,7 @@ def on_phone(network: str, forms: Mapping[str, onnx.ModelProto], x: Array) -> It
             empty = _empty(f"{network} {form}, onnxruntime-web@{PHONE}", quantum, WEB)
             path = save(each, Path(scratch) / f"{form}.onnx")
             try:
-                here = _here(path, x, arm=False)
+                here = _here(path, x)
                 engine = open_engine("onnxruntime", path, where=network)
                 manifest = Manifest(network, "android-arm64", engine.inputs, engine.outputs)
                 pack(path.with_suffix(".bundle"), manifest, {"infer.onnx": path.read_bytes()})
@@ -175,14 +175,14 @@ def _same(here: Array, there: Array) -> str:
     return f"same class {int((a.argmax(1) == b.argmax(1)).sum())} of {len(a)}"
 
 
-def _here(path: Path, x: Array, *, arm: bool = True) -> Array:
-    """The first output for every sample, from the operators that run on Arm.
+def _here(path: Path, x: Array) -> Array:
+    """The first output for every sample, from the operators that run on Arm and, told so, in a browser.
 
-    On x86, and in a browser, onnxruntime runs what lies between signed int8 layers in floats, unless it is told that
-    int8 is allowed.
+    Elsewhere onnxruntime runs some of what lies between signed int8 layers in floats, unless it is told that int8 is
+    allowed.
     """
     name = engine_for(path)
-    config = {"config": {"session.qdqisint8allowed": "1"}} if arm and name == "onnxruntime" else {}
+    config = {"config": {"session.qdqisint8allowed": "1"}} if name == "onnxruntime" else {}
     engine = open_engine(name, path, where=path.name, threads=1, **config)
     source, target = engine.inputs[0].name, engine.outputs[0].name
     return np.concatenate([engine.run({source: x[k : k + 1]})[target] for k in range(len(x))])

@@ -18,7 +18,7 @@ from edge_runtime.tensors import Array
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", help="a bundle, or an .onnx or .tflite file")
+    parser.add_argument("bundle", nargs="?", help="a bundle, or an .onnx or .tflite file")
     parser.add_argument(
         "inputs", nargs="*", help="pictures, .wav, .npy or .npz files, or folders of them: answered in words"
     )
@@ -44,16 +44,23 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", help="write the outputs to this .npz")
     parser.add_argument(
+        "--store", help="an agent's folder: the model that answers there, in place of a bundle"
+    )
+    parser.add_argument(
         "--threads", type=int, default=0, help="threads within an operator (default: the engine's choice)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
 def _run(args: argparse.Namespace) -> None:
+    if args.store:  # then no bundle comes first
+        args.inputs = [args.bundle, *args.inputs] if args.bundle else []
+    elif not args.bundle:
+        raise InputError("expected a bundle, or --store FOLDER")
     if bool(args.inputs) == bool(args.input):
         raise InputError("expected what to run on: pictures, sounds or arrays after the bundle, or --input")
     console.listen()
-    session = Session(args.bundle, threads=args.threads)
+    session = _session(args)
     named = declared.labels_in(args.labels) if args.labels else ()
     if args.inputs:
         _answer(args, session, named)
@@ -82,6 +89,16 @@ def _run(args: argparse.Namespace) -> None:
     print(console.table(["sample", "class", "score", *(() if samples.y is None else ("label",))], rows))
     if "accuracy" in result:
         print(f"\naccuracy {result['accuracy']:.4f} over {len(samples)} samples")
+
+
+def _session(args: argparse.Namespace) -> Session:
+    if not args.store:
+        return Session(args.bundle, threads=args.threads)
+    from edge_runtime.agent.opening import opened
+    from edge_runtime.agent.slots import Slots
+
+    store = Path(args.store)
+    return opened(store, Slots(store).current(), threads=args.threads)
 
 
 def _answer(args: argparse.Namespace, session: Session, labels: tuple[str, ...]) -> None:

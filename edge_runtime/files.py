@@ -3,13 +3,16 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_runtime.errors import InputError
 
+if TYPE_CHECKING:
+    from pathlib import Path  # takes a fortieth of the start of a model, which needs none of this
+
 
 @contextmanager
-def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic(path: str | os.PathLike[str]) -> "Iterator[Path]":
     """Give a temporary path beside `path`; rename it to `path` if the block succeeds, remove it if not.
 
     The temporary path does not exist yet, so the block may create a file or a folder. A folder that stands at
@@ -20,6 +23,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     import shutil  # neither is needed to run a model
     import tempfile
+    from pathlib import Path
 
     final = Path(path)
     try:
@@ -39,19 +43,23 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> Path:
+def write_text(path: str | os.PathLike[str], text: str) -> "Path":
     """Write `text` to `path` atomically as UTF-8, and return the path."""
+    from pathlib import Path
+
     with atomic(path) as partial:
         partial.write_text(text, encoding="utf-8")
     return Path(path)
 
 
-def existing(path: str | os.PathLike[str], what: str) -> Path:
+def existing(path: str | os.PathLike[str], what: str) -> "Path":
     """Return `path` if it exists.
 
     Raises:
         InputError: it does not; the sentence names `what` was looked for.
     """
+    from pathlib import Path
+
     found = Path(path)
     if not found.exists():
         raise InputError(f"{found}: no such file; expected {what}")
@@ -62,12 +70,14 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """SHA-256 of the file, in hexadecimal."""
     import hashlib  # brings the whole of OpenSSL
 
-    with Path(path).open("rb") as stream:
+    with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def cache_dir() -> Path:
+def cache_dir() -> "Path":
     """The folder for what can be made again: `$LITTORAL_CACHE`, else `littoral` in the user's cache folder."""
+    from pathlib import Path
+
     chosen = os.environ.get("LITTORAL_CACHE")
     if chosen:
         return Path(chosen)

@@ -234,9 +234,13 @@ def _tuned(
         raise InputError("tune chooses the engine and the provider: leave out `engine` and `providers`")
     if asked or not tune or not exact_int8 or (tune == "auto" and not source.tuned_before()):
         return None
-    from edge_runtime.tuning import store, tuner
+    if tune is True:
+        from edge_runtime.tuning import tuner
 
-    return tuner.tuned(source, threads) if tune is True else store.load(source, threads)
+        return tuner.tuned(source, threads)
+    from edge_runtime.tuning import store
+
+    return store.load(source, threads)
 
 
 def source_of(model: "Bundle | str | os.PathLike[str] | bytes") -> Source:
@@ -244,10 +248,10 @@ def source_of(model: "Bundle | str | os.PathLike[str] | bytes") -> Source:
     if isinstance(model, bytes):
         return Source(model, "model")
     if isinstance(model, str | os.PathLike):
-        path = existing(model, "a bundle, an .onnx or a .tflite file")
-        if path.is_file() and path.suffix in (".onnx", ".tflite"):
-            return Source(path, str(path))
+        path = os.fspath(model)
+        if path.endswith((".onnx", ".tflite")) and os.path.isfile(path):
+            return Source(path, path)
         from edge_runtime.bundle import Bundle
 
-        model = Bundle.open(path, whole=False)
+        model = Bundle.open(existing(path, "a bundle, an .onnx or a .tflite file"), whole=False)
     return Source(model, str(model.path))

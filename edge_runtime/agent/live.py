@@ -84,12 +84,17 @@ class Live:
     @property
     def model(self) -> str:
         """SHA-256 of the bundle that answers."""
-        return self._model
+        return self._answering[0]
 
     @property
     def session(self) -> Session:
         """The session that answers now; the next call may have another."""
-        return self._session
+        return self._answering[1]
+
+    @property
+    def answering(self) -> tuple[str, Session]:
+        """The model that answers now and its session, which belong together."""
+        return self._answering
 
     @property
     def last(self) -> int:
@@ -98,19 +103,38 @@ class Live:
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the model that answers; see `Session.run`."""
-        session, model = self._session, self._model
+        model, session = self._answering
         began = time.perf_counter()
         try:
             outputs = session.run(inputs)
         except LittoralError:
-            with self._lock:
-                if self._window.model == model:
-                    self._window.n += 1
-                    self._window.errors += 1
+            self.note(model, inputs, None)
             raise
-        ended = time.perf_counter()
-        self._note(model, inputs, outputs, ended - began, ended)
+        self.note(model, inputs, outputs, time.perf_counter() - began)
         return outputs
+
+    def note(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        outputs: Mapping[str, Array] | None,
+        seconds: float = 0.0,
+    ) -> None:
+        """Write down a call that another one made, such as a server that runs several together.
+
+        Args:
+            model: what answered, of `answering`.
+            inputs: what was asked.
+            outputs: what it gave; None if it failed.
+            seconds: how long that took.
+        """
+        if outputs is not None:
+            self._note(model, inputs, outputs, seconds, time.perf_counter())
+            return
+        with self._lock:
+            if self._window.model == model:
+                self._window.n += 1
+                self._window.errors += 1
 
     def label(self, label: int, call: int | None = None) -> None:
         """What was right: the index of the class, for this thread's last call or one of the last ones by its number.
@@ -247,7 +271,7 @@ class Live:
 
     def _take(self, stamp: Stamp, model: str, session: Session, known: drift.Reference | None) -> None:
         with self._lock:
-            self._stamp, self._model, self._session, self._reference = stamp, model, session, known
+            self._stamp, self._answering, self._reference = stamp, (model, session), known
             self._window, self._own = Window(model, time.time()), {}
 
     def _write_samples(self) -> None:

@@ -23,7 +23,7 @@ def opened(store: Path, slot: str, *, threads: int = 0) -> Session:
     slots = Slots(store)
     release = slots.release(slot)
     if release is None:
-        raise BackendError(f"slot {slot} of {store} is empty")
+        raise BackendError(f"{store}: " + (f"slot {slot} is empty" if slot else "no model answers here yet"))
     key = None
     if release.key:
         from edge_runtime.agent.credential import content_key

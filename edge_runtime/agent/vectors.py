@@ -7,6 +7,7 @@ import numpy as np
 from edge_runtime.accelerators import selftest
 from edge_runtime.agent import drift
 from edge_runtime.data import feeds
+from edge_runtime.errors import LittoralError
 from edge_runtime.session import Session
 from edge_runtime.tensors import Array
 
@@ -21,10 +22,19 @@ def files(session: Session, x: Array | None = None, *, needed: bool = False) -> 
         session: the model as it is packed.
         x: samples as it takes them, such as the calibration data; None for no reference.
         needed: whether the self-test is packed however large its outputs are.
+
+    Raises:
+        LittoralError: the model does not run on the self-test's inputs, and that is needed.
     """
-    test = selftest.made(session.inputs, session.run)
-    small = sum(each.nbytes for each in test.outputs.values()) <= _MOST_BYTES
-    found = {selftest.FILE: test.to_bytes()} if needed or small else {}
+    found: dict[str, bytes] = {}
+    try:
+        test = selftest.made(session.inputs, session.run)
+    except LittoralError:  # of an input whose lengths vary it may not take 1, such as one channel
+        if needed:
+            raise
+    else:
+        if needed or sum(each.nbytes for each in test.outputs.values()) <= _MOST_BYTES:
+            found[selftest.FILE] = test.to_bytes()
     if x is not None and len(x):
         found[drift.FILE] = json.dumps(reference(session, x), separators=(",", ":")).encode()
     return found

@@ -3,8 +3,8 @@
 An engine reads one form of a model: onnxruntime `infer.onnx`, LiteRT `infer.tflite`. A bundle may carry both.
 """
 
+import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from edge_runtime.errors import BackendError
@@ -37,9 +37,9 @@ class Engine(Protocol):
         ...
 
 
-def engine_for(path: Path) -> str:
+def engine_for(path: str | os.PathLike[str]) -> str:
     """The engine that reads a file: LiteRT for .tflite, else onnxruntime."""
-    return "litert" if path.suffix == ".tflite" else "onnxruntime"
+    return "litert" if os.fspath(path).endswith(".tflite") else "onnxruntime"
 
 
 def installed(name: str) -> bool:
@@ -50,7 +50,9 @@ def installed(name: str) -> bool:
     return any(importlib.util.find_spec(package) is not None for package in packages)
 
 
-def open_engine(name: str, model: bytes | Path, *, where: str, threads: int = 0, **options: Any) -> Engine:
+def open_engine(
+    name: str, model: bytes | str | os.PathLike[str], *, where: str, threads: int = 0, **options: Any
+) -> Engine:
     """Load a model on the engine of that name; what the engine needs is imported here and not before.
 
     Args:

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,7 @@ class LiteRT:
 
     def __init__(
         self,
-        model: bytes | Path,
+        model: bytes | str | os.PathLike[str],
         *,
         where: str,
         threads: int = 0,
@@ -147,7 +146,7 @@ def _quiet() -> Iterator[None]:
     except OSError:  # there is no stderr
         yield
         return
-    with Path(os.devnull).open("wb") as nowhere:
+    with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
         yield

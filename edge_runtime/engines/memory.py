@@ -4,15 +4,15 @@ Each session of onnxruntime's own makes an arena for its activations and keeps t
 them take from one, which a session that is not running leaves to the others.
 """
 
+import os
 import weakref
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import BackendError, InputError, ModelError
 
 _SAME_AS_REQUESTED = 1  # arena_extend_strategy: grow by what is asked for, not by powers of two
-_CPU = Path("/sys/devices/system/cpu")
+_CPU = "/sys/devices/system/cpu"
 _state: dict[str, int] = {}
 _reserved: dict[int, int] = {}
 
@@ -104,7 +104,7 @@ def shared_threads() -> int:
     return _state.get("threads", 0)
 
 
-def big_cores(allowed: Sequence[int], root: Path = _CPU) -> tuple[int, ...]:
+def big_cores(allowed: Sequence[int], root: str | os.PathLike[str] = _CPU) -> tuple[int, ...]:
     """The fastest of the cores that are `allowed`, by the kernel's numbers; all of them where they are alike.
 
     `root` is where the kernel tells: ``cpuN/cpu_capacity`` (Arm's big.LITTLE, relative to 1024), else
@@ -112,12 +112,17 @@ def big_cores(allowed: Sequence[int], root: Path = _CPU) -> tuple[int, ...]:
     """
     for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
         try:
-            speed = {core: int((root / f"cpu{core}" / name).read_text("ascii")) for core in allowed}
+            speed = {core: _number(f"{os.fspath(root)}/cpu{core}/{name}") for core in allowed}
         except (OSError, ValueError):
             continue
         most = max(speed.values(), default=0)
         return tuple(core for core in allowed if 10 * speed[core] >= 9 * most)
     return tuple(allowed)
+
+
+def _number(path: str) -> int:
+    with open(path, encoding="ascii") as stream:
+        return int(stream.read())
 
 
 def affinities(cores: Sequence[int]) -> str:

@@ -6,10 +6,10 @@ wherever it matters, and has no effect on floating-point graphs, on Arm, or with
 `HEADROOM` was quantised so that no such pair exceeds 16 bits: the fast kernels are exact for it.
 """
 
+import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -43,7 +43,7 @@ def load() -> ModuleType:
 
 
 def open_session(
-    model: bytes | str | Path,
+    model: bytes | str | os.PathLike[str],
     *,
     where: str,
     providers: Sequence[str] = ("CPUExecutionProvider",),
@@ -82,7 +82,7 @@ def open_session(
     chosen = _options(threads, given, options or {})
     try:
         return ort.InferenceSession(
-            str(model) if isinstance(model, Path) else model,
+            model if isinstance(model, bytes) else os.fspath(model),
             chosen,
             providers=list(providers),
             disabled_optimizers=list(without),
@@ -116,7 +116,9 @@ def _options(threads: int, config: Mapping[str, str], attributes: Mapping[str, A
 class OnnxRuntime:
     """An `edge_runtime.engines.Engine`, whose activations are in the arena that the process's sessions share."""
 
-    def __init__(self, model: bytes | Path, *, where: str, threads: int = 0, **options: Any) -> None:
+    def __init__(
+        self, model: bytes | str | os.PathLike[str], *, where: str, threads: int = 0, **options: Any
+    ) -> None:
         """Load a graph.
 
         Args:
@@ -132,7 +134,7 @@ class OnnxRuntime:
         config = {"session.use_env_allocators": "1", **(options.pop("config", None) or {})}
         # A pattern is one block for all activations, of another size for each session: it fits into none left before.
         options["options"] = {"enable_mem_pattern": False, **(options.pop("options", None) or {})}
-        size = len(model) if isinstance(model, bytes) else model.stat().st_size
+        size = len(model) if isinstance(model, bytes) else os.stat(model).st_size
         ticket = memory.reserve(size, where)
         try:
             session = open_session(model, where=where, threads=threads, config=config, **options)
@@ -195,7 +197,9 @@ def _line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def write_optimised(model: bytes | Path, out: Path, weights: str, *, where: str, **options: Any) -> None:
+def write_optimised(
+    model: bytes | str | os.PathLike[str], out: os.PathLike[str], weights: str, *, where: str, **options: Any
+) -> None:
     """Write a graph as onnxruntime optimises it for this processor, so that it opens without being optimised again.
 
     Args:
@@ -214,7 +218,7 @@ def write_optimised(model: bytes | Path, out: Path, weights: str, *, where: str,
         "session.optimized_model_external_initializers_min_size_in_bytes": "1024",
         "session.save_external_prepacked_constant_initializers": "1",
     }
-    given = {**(options.pop("options", None) or {}), "optimized_model_filepath": str(out)}
+    given = {**(options.pop("options", None) or {}), "optimized_model_filepath": os.fspath(out)}
     open_session(model, where=where, config=config, options=given, **options)
 
 
@@ -230,11 +234,11 @@ def specs(nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:
     return tuple(found)
 
 
-def _has_headroom(model: bytes | str | Path) -> bool:
+def _has_headroom(model: bytes | str | os.PathLike[str]) -> bool:
     if isinstance(model, bytes):
         return HEADROOM.encode() in model[-_TAIL:]
-    with Path(model).open("rb") as file:
-        file.seek(max(0, Path(model).stat().st_size - _TAIL))
+    with open(model, "rb") as file:
+        file.seek(max(0, os.stat(model).st_size - _TAIL))
         return HEADROOM.encode() in file.read()
 
 
@@ -244,7 +248,8 @@ def saturates() -> bool:
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return False
     try:
-        return "vnni" not in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as told:
+            return "vnni" not in told.read()
     except OSError:
         return True
 

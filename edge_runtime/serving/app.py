@@ -53,7 +53,7 @@ class App:
         """Prepare; the models are loaded when the server starts.
 
         Args:
-            sources: path, name and version of each model; an empty name takes the bundle's.
+            sources: path (or `agent.live.Live`), name and version of each model; an empty name takes the bundle's.
             limits: what each model may take.
             watch: seconds between two looks at the files for changes; 0 for none.
             max_body: bytes of a request at most.
@@ -271,7 +271,7 @@ class App:
         if what == "unload":
             self.models.unload(name)
             return _reply({"name": name, "unloaded": True})
-        fresh = await self.models.load(served.path, served.name, served.version)
+        fresh = await self.models.load(served.source, served.name, served.version)
         self.metrics.swaps += 1
         return _reply(self._entry(fresh))
 

@@ -5,16 +5,21 @@ builds up meanwhile becomes the next batch, up to a limit, so the batch grows wi
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 
-from edge_runtime.errors import BackendError, InputError
+from edge_runtime.errors import BackendError, InputError, LittoralError
 from edge_runtime.session import Session
 from edge_runtime.tensors import Array, check_inputs
+
+Noted = Callable[[Mapping[str, Array], Mapping[str, Array] | None, float], None]
+"""Told of each request: its inputs, its outputs or None if it failed, and the seconds that its batch ran."""
 
 
 class BusyError(BackendError):
@@ -39,6 +44,7 @@ class Batcher:
         max_batch: int = 32,
         max_queue: int = 256,
         on_batch: Callable[[int], None] = lambda _: None,
+        noted: Noted = lambda *_: None,
     ) -> None:
         """Begin, idle.
 
@@ -47,11 +53,12 @@ class Batcher:
             max_batch: rows that are run together at most; 1 runs each request by itself.
             max_queue: requests that may wait; more are refused.
             on_batch: told the rows of each batch.
+            noted: told how each request did; on the session's thread, or, where it does not fit, the loop's.
         """
         self.session = session
         self._most = max_batch if batchable(session) else 1
         self._max_queue = max_queue
-        self._on_batch = on_batch
+        self._on_batch, self._noted = on_batch, noted
         self._waiting: deque[_Job] = deque()
         self._running = False
         self._idle = asyncio.Event()
@@ -71,7 +78,11 @@ class Batcher:
             BusyError: too many requests wait.
             ModelError: the engine failed.
         """
-        check_inputs(self.session.inputs, inputs)
+        try:
+            check_inputs(self.session.inputs, inputs)
+        except InputError:
+            self._noted(inputs, None, 0.0)
+            raise
         if len(self._waiting) >= self._max_queue:
             raise BusyError(f"{len(self._waiting)} requests wait already; try again later")
         shapes = [(name, array.shape[1:]) for name, array in inputs.items()]
@@ -99,7 +110,7 @@ class Batcher:
         self._idle.clear()
         self._on_batch(sum(job.rows for job in jobs))
         loop = asyncio.get_running_loop()
-        work = self._thread.submit(_run, self.session, [job.inputs for job in jobs])
+        work = self._thread.submit(_run, self.session, [job.inputs for job in jobs], self._noted)
         work.add_done_callback(lambda done: loop.call_soon_threadsafe(self._finish, jobs, done))
 
     def _take(self) -> list[_Job]:
@@ -115,21 +126,16 @@ class Batcher:
                 rows += job.rows
         return jobs
 
-    def _finish(self, jobs: Sequence[_Job], work: Future[dict[str, Array]]) -> None:
+    def _finish(self, jobs: Sequence[_Job], work: Future[list[dict[str, Array]]]) -> None:
         self._next()
         error = work.exception()
-        start = 0
-        for job in jobs:
+        for k, job in enumerate(jobs):
             if job.done.cancelled():
-                pass
-            elif error is not None:
+                continue
+            if error is not None:
                 job.done.set_exception(error)
-            elif len(jobs) == 1:
-                job.done.set_result(work.result())
             else:
-                part = slice(start, start + job.rows)
-                job.done.set_result({name: out[part] for name, out in work.result().items()})
-            start += job.rows
+                job.done.set_result(work.result()[k])
 
 
 def batchable(session: Session) -> bool:
@@ -138,14 +144,30 @@ def batchable(session: Session) -> bool:
     return all(isinstance(first, str) for first in firsts)
 
 
-def _run(session: Session, parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+def _run(session: Session, parts: Sequence[Mapping[str, Array]], noted: Noted) -> list[dict[str, Array]]:
+    began = time.perf_counter()
+    try:
+        answers = _answers(session, parts)
+    except LittoralError:
+        for part in parts:
+            noted(part, None, 0.0)
+        raise
+    spent = time.perf_counter() - began
+    for part, answer in zip(parts, answers, strict=True):
+        noted(part, answer, spent)
+    return answers
+
+
+def _answers(session: Session, parts: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
+    """The outputs of each part, which were run as one."""
     if len(parts) == 1:
-        return session.run(parts[0])
+        return [session.run(parts[0])]
     outputs = session.run({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
-    rows = sum(len(next(iter(part.values()))) for part in parts)
+    ends = list(accumulate((len(next(iter(part.values()))) for part in parts), initial=0))
     for name, out in outputs.items():
-        if len(out) != rows:
+        if len(out) != ends[-1]:
             raise InputError(
-                f"{session.name}: output '{name}' has {len(out)} rows for {rows}; serve it with --max-batch 1"
+                f"{session.name}: output '{name}' has {len(out)} rows for {ends[-1]}; "
+                "serve it with --max-batch 1"
             )
-    return outputs
+    return [{name: out[start:end] for name, out in outputs.items()} for start, end in pairwise(ends)]

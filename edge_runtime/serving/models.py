@@ -4,13 +4,18 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_runtime.binding import Binding
 from edge_runtime.engines import pages
 from edge_runtime.errors import InputError, LittoralError
-from edge_runtime.serving.batcher import Batcher
+from edge_runtime.serving.batcher import Batcher, Noted
 from edge_runtime.session import Session
+
+if TYPE_CHECKING:
+    from edge_runtime.agent.live import Live
 
 _SUFFIXES = (".bundle", ".onnx")
 
@@ -26,12 +31,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One version of a model, ready: `stamp` tells whether its file has changed since."""
+    """One version of a model, ready: `stamp` tells whether another one has taken its place at the source since."""
 
     name: str
     version: str
-    path: Path
-    stamp: tuple[int, int]
+    source: "Path | Live"
+    stamp: object
     batcher: Batcher
 
 
@@ -63,25 +68,32 @@ class Models:
     def __iter__(self) -> Iterator[Served]:
         return (served for versions in self._served.values() for served in versions.values())
 
-    async def load(self, path: Path, name: str = "", version: str = "") -> Served:
+    async def load(self, source: "Path | Live", name: str = "", version: str = "") -> Served:
         """Load a model and put it in the place of what had its name and version; that answers what it has begun.
+
+        Args:
+            source: its file, or an agent's store, whose model may change and is told how it does.
+            name: its name; none takes the bundle's or the file's.
+            version: its version; none is "1".
 
         Raises:
             LittoralError: the model cannot be loaded; nothing has changed then.
         """
-        stamp = stamped(path)
-        session = await asyncio.to_thread(self._open, path)
+        stamp = stamped(source)
+        session, noted = await asyncio.to_thread(self._open, source)
         if not name:
             bundle = session.bundle
-            name = bundle.manifest.name if bundle is not None else path.stem
+            name = bundle.manifest.name if bundle is not None else Path(session.name).stem
         version = version or "1"
 
         def on_batch(rows: int) -> None:
             self._on_batch(name, version, rows)
 
         limits = self._limits
-        batcher = Batcher(session, max_batch=limits.max_batch, max_queue=limits.max_queue, on_batch=on_batch)
-        served = Served(name, version, path, stamp, batcher)
+        batcher = Batcher(
+            session, max_batch=limits.max_batch, max_queue=limits.max_queue, on_batch=on_batch, noted=noted
+        )
+        served = Served(name, version, source, stamp, batcher)
         old = self._served.setdefault(name, {}).get(version)
         self._served[name][version] = served
         self._retire(old)
@@ -104,19 +116,24 @@ class Models:
         failed = []
         for served in list(self):
             try:
-                if stamped(served.path) != served.stamp:
-                    await self.load(served.path, served.name, served.version)
+                if stamped(served.source) != served.stamp:
+                    await self.load(served.source, served.name, served.version)
             except (LittoralError, OSError) as error:
                 failed.append(f"{served.name} stays as it is: {error}")
         return failed
 
-    def _open(self, path: Path) -> Session:
-        # A simulator gives an NPU's answers, and takes a hundred times as long.
-        session = Session(path, threads=self._limits.threads, accelerators="hardware")
+    def _open(self, source: "Path | Live") -> tuple[Session, Noted]:
+        noted: Noted = lambda *_: None  # noqa: E731
+        if isinstance(source, Path):
+            # A simulator gives an NPU's answers, and takes a hundred times as long.
+            session = Session(source, threads=self._limits.threads, accelerators="hardware")
+        else:
+            model, session = source.answering
+            noted = partial(source.note, model)
         # The first run allocates, and memory is gathered; no client should wait for that.
         session.run(Binding.made(session.inputs, (), {}, {}).inputs)
         pages.gather()
-        return session
+        return session, noted
 
     def _retire(self, old: Served | None) -> None:
         if old is not None:
@@ -125,9 +142,11 @@ class Models:
             task.add_done_callback(self._closing.discard)
 
 
-def stamped(path: Path) -> tuple[int, int]:
-    """What changes when a file or folder is replaced: inode and time of change."""
-    found = path.stat()
+def stamped(source: "Path | Live") -> object:
+    """What changes when another model stands there: a file's inode and time of change, a store's model."""
+    if not isinstance(source, Path):
+        return source.model
+    found = source.stat()
     return found.st_ino, found.st_mtime_ns
 
 

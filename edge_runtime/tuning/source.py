@@ -1,7 +1,7 @@
 """What the tuner and the session read a model from: its forms, by engine, and the digest by which it is known."""
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.engines import FILES, engine_for, installed
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 class Source:
     """A model: a bundle, the path of an .onnx or a .tflite file, or the bytes of an ONNX graph; `name` for errors."""
 
-    model: "Bundle | Path | bytes"
+    model: "Bundle | str | bytes"
     name: str
 
     @property
     def bundle(self) -> "Bundle | None":
         """The bundle, if it is one."""
-        return None if isinstance(self.model, bytes | Path) else self.model
+        return None if isinstance(self.model, bytes | str) else self.model
 
     def size(self) -> int:
         """Bytes of all its forms."""
         if isinstance(self.model, bytes):
             return len(self.model)
-        return self.model.stat().st_size if isinstance(self.model, Path) else self.model.size
+        return os.stat(self.model).st_size if isinstance(self.model, str) else self.model.size
 
     def engines(self) -> list[str]:
         """Those that have a form here: the bundle's own first, then in the order of its target."""
@@ -36,7 +36,7 @@ class Source:
 
             order = (self.bundle.manifest.engine, *Target.load(self.bundle.manifest.target).engines)
             return [name for name in dict.fromkeys(order) if name in FILES and FILES[name] in self.bundle]
-        return [engine_for(self.model) if isinstance(self.model, Path) else "onnxruntime"]
+        return [engine_for(self.model) if isinstance(self.model, str) else "onnxruntime"]
 
     def preferred(self) -> str:
         """The first of them that is installed."""
@@ -51,13 +51,13 @@ class Source:
 
         return Target.load(self.bundle.manifest.target).providers
 
-    def read(self, engine: str) -> bytes | Path:
+    def read(self, engine: str) -> bytes | str:
         """The form that an engine reads.
 
         Raises:
             BundleError: there is none, or it cannot be decrypted or decoded.
         """
-        if not isinstance(self.model, bytes | Path):
+        if not isinstance(self.model, bytes | str):
             return self.model.read(FILES[engine])
         return self.model  # whatever engine was asked for says what it does not read
 
@@ -75,9 +75,9 @@ class Source:
 
     def identity(self) -> str:
         """What is run, by SHA-256 in hexadecimal; of a bundle, as its manifest says it of each file."""
-        if not isinstance(self.model, bytes | Path):
+        if not isinstance(self.model, bytes | str):
             return " ".join(f"{name}={entry['sha256']}" for name, entry in self.model.manifest.files.items())
-        if isinstance(self.model, Path):
+        if isinstance(self.model, str):
             return sha256(self.model)
         import hashlib
 

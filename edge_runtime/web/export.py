@@ -10,6 +10,7 @@ from pathlib import Path
 from edge_runtime.bundle import Bundle
 from edge_runtime.files import atomic
 from edge_runtime.web.engine import FILES, engine_files
+from edge_runtime.web.unsigned import unsigned
 
 _PAGE = ("index.html", "littoral.js", "worker.js")
 
@@ -33,7 +34,7 @@ def export_web(bundle: Bundle, out: str | os.PathLike[str]) -> Path:
         for name in _PAGE:
             text = (resources.files(__package__) / "page" / name).read_text("utf-8")
             (partial / name).write_text(text, encoding="utf-8")
-        (partial / "infer.onnx").write_bytes(bundle.read("infer.onnx"))
+        (partial / "infer.onnx").write_bytes(unsigned(bundle.read("infer.onnx")))
         manifest = json.dumps(bundle.manifest.to_json(), indent=1)
         (partial / "manifest.json").write_text(manifest + "\n", encoding="utf-8")
         _name_cache(partial)

@@ -1,5 +1,6 @@
 """Sessions: the right answer, and a clear one for the wrong input."""
 
+import io
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -77,7 +78,7 @@ def test_garbage_is_not_a_model():
 )
 def test_saturating_kernels_are_recognised(monkeypatch, machine, flags, expected):
     monkeypatch.setattr(engine.platform, "machine", lambda: machine)
-    monkeypatch.setattr(engine.Path, "read_text", lambda *_, **__: flags)
+    monkeypatch.setattr(engine, "open", lambda *_, **__: io.StringIO(flags), raising=False)
     engine.saturates.cache_clear()
     try:
         assert engine.saturates() is expected

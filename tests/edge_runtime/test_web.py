@@ -6,8 +6,12 @@ import shutil
 import numpy as np
 import pytest
 
+from compress import quantize
+from converter.model import to_bytes
+from converter.optimize import optimize
 from edge_runtime import Bundle, Preprocess, Session
 from edge_runtime.bundle import Manifest, pack
+from edge_runtime.engines import open_engine
 from edge_runtime.errors import EmulatorError
 from edge_runtime.web.browser import Browser
 from edge_runtime.web.engine import FILES
@@ -40,6 +44,17 @@ def test_the_phone_answers_as_the_native_engine_without_a_network(bundle, tmp_pa
     np.testing.assert_allclose(found.outputs["logits"], wanted, atol=1e-4, rtol=1e-4)
     assert len(found.times_ms) == 2
     assert (tmp_path / "phone.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_phone_s_integers_are_those_of_an_arm_device(tmp_path):
+    graph = to_bytes(quantize(optimize(cnn()), images(32, 7), activation="int8"))
+    engine = open_engine(
+        "onnxruntime", graph, where="net", threads=1, config={"session.qdqisint8allowed": "1"}
+    )
+    manifest = Manifest("net", "android-arm64", engine.inputs, engine.outputs)
+    bundle = pack(tmp_path / "net.bundle", manifest, {"infer.onnx": graph})
+    found = run_on_phone(bundle, {"images": images(3)})
+    np.testing.assert_array_equal(found.outputs["logits"], engine.run({"images": images(3)})["logits"])
 
 
 def test_the_folder_is_whole_and_named_after_its_content(bundle, tmp_path):
