@@ -11,7 +11,7 @@ from pathlib import Path
 from edge_runtime.agent import credential, worker
 from edge_runtime.agent.credential import FOLDER, ROOT
 from edge_runtime.agent.slots import NAMES, Slots
-from edge_runtime.errors import FleetError
+from edge_runtime.errors import FleetError, TransferError
 
 INCOMING, TRUST = "incoming", "trust"
 
@@ -26,14 +26,19 @@ def fetch(store: Path, path: str, sha256: str, max_kbps: int, at_least: float, w
         TransferError: the repository cannot be reached, or the disk is full.
     """
     from edge_runtime.agent.fetch import fetch as bring
-    from edge_runtime.agent.trust import Trust
+    from edge_runtime.agent.trust import Trust, UnlistedError
 
     identity = credential.load(store)
     tls = credential.context(store) if identity.repository.startswith("https") else None
     root = (store / FOLDER / ROOT).read_bytes()
     trust = Trust(store / TRUST, identity.repository, root, context=tls)
     trust.learn_time(at_least)
-    signed = trust.release(path)
+    try:
+        signed = trust.release(path)
+    except (
+        UnlistedError
+    ) as error:  # a gateway that has lost the cloud answers with what it knew before the wish
+        raise TransferError(f"{error}; it is asked for again") from error
     if signed.sha256 != sha256:
         raise FleetError(
             f"{path} is signed with SHA-256 {signed.sha256[:12]}…, the wish says {sha256[:12]}…; refused"

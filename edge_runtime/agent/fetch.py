@@ -144,6 +144,19 @@ class _MissingError(TransferError):
     """The repository has no such blob, or refuses it."""
 
 
+class _DiskError(TransferError):
+    """What has come cannot be written, so that asking again would not help."""
+
+
+def _put(file: "_Raw", content: bytes) -> None:
+    """Write all of it; a disk that is almost full takes a part, and says so only the next time."""
+    try:
+        while content:
+            content = content[file.write(content) :]
+    except OSError as error:
+        raise _DiskError(f"{file.name!s}: cannot be written: {error.strerror or error}") from error
+
+
 class _Pace:
     """Waits so that no more than `kbps` kilobits a second are taken; 0 for no limit."""
 
@@ -226,7 +239,7 @@ class _Line:
                     try:
                         self._block(digest, here, length, file)
                         os.fsync(file.fileno())
-                    except _MissingError:
+                    except (_MissingError, _DiskError):
                         if not file.tell():
                             part.unlink()
                         raise
@@ -257,7 +270,7 @@ class _Line:
                     raise TransferError(f"{url}: the line broke")
                 self._moved += len(content)
                 if at + len(content) > start:
-                    file.write(content[max(0, start - at) :])
+                    _put(file, content[max(0, start - at) :])
                 at += len(content)
                 self._pace.took(len(content))
                 last = self._pace.now() - began

@@ -60,6 +60,10 @@ class Signed:
     custom: Mapping[str, Any] = field(default_factory=dict)
 
 
+class UnlistedError(FleetError):
+    """The metadata is good, and does not list the path: withdrawn, or newer than what a cache on the way has."""
+
+
 class Trust:
     """The metadata of one repository as one device knows it.
 
@@ -127,7 +131,8 @@ class Trust:
             fresh: ask the repository first; where it cannot be reached, and if False, what is on disk answers.
 
         Raises:
-            FleetError: it is not listed (any more), what came is not to be believed, or what is on disk has expired.
+            UnlistedError: it is not listed (any more).
+            FleetError: what came is not to be believed, or what is on disk has expired.
             TransferError: the repository cannot be reached, and the disk does not know it.
         """
         if not _PATH.fullmatch(path):
@@ -146,8 +151,10 @@ class Trust:
                 found = self._updater.get_targetinfo(path)
         except (TransferError, FleetError) as error:
             raise away or error from error  # what can be reached later may be newer
+        if found is None and away is not None:
+            raise away  # a release that is newer than what is on disk
         if found is None:
-            raise FleetError(f"{path} is not listed by {self.url}: it was withdrawn, or never published")
+            raise UnlistedError(f"{path} is not listed by {self.url}: it was withdrawn, or never published")
         return self._read(path, found)
 
     def _read(self, path: str, found: "TargetFile") -> Signed:

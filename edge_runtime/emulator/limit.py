@@ -6,9 +6,11 @@ belong to the guest are added up: its code and libraries as far as they are in m
 QEMU puts the guest below itself and its own libraries.
 """
 
+import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,8 @@ class Ended:
 def call(command: Sequence[Any], name: str, ram_mib: int, **options: Any) -> Ended:
     """Run an emulated process, as `subprocess.run` would, and stop it when it takes more than the memory.
 
+    A SIGTERM to this process is the emulated one's: it may take leave, and ends this call.
+
     Args:
         command: QEMU and what it shall run.
         name: the target's, for the error.
@@ -49,7 +53,8 @@ def call(command: Sequence[Any], name: str, ram_mib: int, **options: Any) -> End
         watch = _Watch(child, ram_mib)
         watch.start()
         try:
-            stdout, stderr = child.communicate()
+            with _passed_on(child):
+                stdout, stderr = child.communicate()
         except BaseException:
             child.kill()
             raise
@@ -62,6 +67,19 @@ def call(command: Sequence[Any], name: str, ram_mib: int, **options: Any) -> End
             "less to do: a smaller batch, or a bundle made with --max-memory"
         )
     return Ended(child.returncode, stdout or "", stderr or "", watch.most_kib * 1024)
+
+
+@contextmanager
+def _passed_on(child: "subprocess.Popen[str]") -> Iterator[None]:
+    """Pass SIGTERM on while the block runs; where this is not the main thread, which alone may, do not."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: child.send_signal(signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Watch(threading.Thread):

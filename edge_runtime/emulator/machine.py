@@ -1,7 +1,9 @@
 """Runs the device side as on another processor, under QEMU's user mode."""
 
+import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import edge_runtime
+from edge_runtime import child
 from edge_runtime.emulator import limit
 from edge_runtime.emulator.counter import Count, CountError, compile_counter, parse_counts
 from edge_runtime.emulator.device import write_device
@@ -105,17 +108,20 @@ def _emulate(
         device = Path(scratch, "device")
         # One core while counting, or idle threads would spin and be counted; never more than the host can pin to.
         write_device(device, target, 1 if count else min(target.cores, os.cpu_count() or 1))
-        (device / "littoral").mkdir()
-        (device / "littoral/edge_runtime").symlink_to(Path(edge_runtime.__file__).resolve().parent)
+        _show_packages(device / "littoral")
         python, path = _arm_python(device) if target.arch == "aarch64" else _own_python()
         log = Path(scratch, "counts.jsonl")
         plugin = ["-plugin", _plugin(compile_counter(Path(scratch)), log)] if count else []
         pipe = subprocess.PIPE if capture else None
+        start = ["-L", str(device), "-cpu", target.emulator_cpu, *map(str, python), "-P"]
+        environment = _environment({} if alone else os.environ, path, count)
+        if not count:  # a variable's length moves the stack
+            environment[child.VARIABLE] = json.dumps([shutil.which(qemu), *start])
         done = limit.call(
-            [qemu, *plugin, "-L", device, "-cpu", target.emulator_cpu, *python, "-P", "-m", *module],
+            [qemu, *plugin, *start, "-m", *module],
             target.name,
             target.ram_mib,
-            env=_environment({} if alone else os.environ, path, count),
+            env=environment,
             cwd="/" if alone else None,
             stdout=pipe,
             stderr=pipe,
@@ -132,6 +138,15 @@ def _emulate(
             )
         counts = parse_counts(log.read_text(encoding="ascii")) if count and not done.returncode else ()
     return Emulated(done.returncode, done.stdout, done.stderr, counts, done.peak_bytes)
+
+
+def _show_packages(folder: Path) -> None:
+    """What the device side is made of: the runtime and, where it is here, its part in federated runs."""
+    folder.mkdir()
+    ours = Path(edge_runtime.__file__).resolve().parent
+    for package in (ours, ours.with_name("federated")):
+        if package.is_dir():
+            (folder / package.name).symlink_to(package)
 
 
 def _plugin(library: Path, log: Path) -> str:

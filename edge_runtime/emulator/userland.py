@@ -4,10 +4,11 @@ Nothing is installed and nobody needs to be root: apt downloads into a private r
 unpack into a folder of the cache. Layout of that folder::
 
     root/           C library, Python and its libraries, as on a Debian device
-    wheels/         numpy, onnxruntime and, where this machine has it, Pillow, for aarch64
+    wheels/         numpy, onnxruntime and, where this machine has them, Pillow, LiteRT and what the agent needs
     userland.json   SHA-256 of every downloaded archive and of every file
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -26,7 +27,7 @@ from edge_runtime.files import atomic, cache_dir, sha256
 
 PYTHON = "usr/bin/python3.11"
 _RELEASE = "bookworm"
-_LAYOUT = 2
+_LAYOUT = 3
 _PACKAGES = [
     *(
         "libc6",
@@ -41,7 +42,8 @@ _PACKAGES = [
     ),
     *("libpython3.11-minimal", "libpython3.11-stdlib", "python3.11-minimal"),
 ]
-_WHEELS = ("numpy", "onnxruntime", "pillow", "ai-edge-litert")
+_AGENT = ("paho-mqtt", "tuf", "securesystemslib", "urllib3", "cryptography", "cffi", "pycparser")
+_WHEELS = ("numpy", "onnxruntime", "pillow", "ai-edge-litert", *_AGENT)
 _PLATFORMS = [f"manylinux{glibc}_aarch64" for glibc in ("_2_28", "_2_27", "_2_17", "2014")]
 _RECORD = "userland.json"
 _UNUSED = (
@@ -66,10 +68,8 @@ def userland() -> Path:
         EmulatorError: this is not the Debian release that is supported, a tool is missing, or a download failed.
     """
     versions = _versions()
-    name = "-".join(
-        ["arm64", _RELEASE, *(f"{wheel}{v}" for wheel, v in versions.items()), f"layout{_LAYOUT}"]
-    )
-    home = cache_dir().absolute() / "emulator" / name
+    digest = hashlib.sha256(json.dumps([_LAYOUT, versions]).encode()).hexdigest()[:12]
+    home = cache_dir().absolute() / "emulator" / f"arm64-{_RELEASE}-{digest}"
     with _locked(home):
         if home.exists():
             fault = damage(home)
@@ -164,6 +164,8 @@ def _fetch_packages(folder: Path) -> None:
         "the arm64 packages cannot be fetched from the machine's sources",
         folder,
     )
+    if len(list(folder.glob("*.deb"))) < len(_PACKAGES):  # apt takes a path of 300 bytes and more for "/"
+        raise EmulatorError(f"apt-get left no packages in {folder}; give a shorter path for the cache")
 
 
 def _fetch_wheels(folder: Path, versions: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import threading
 from pathlib import Path
 
@@ -302,3 +303,14 @@ def test_an_x86_64_is_emulated_too(models):
     fp32, _ = emulator.count("x86-64", models)
     assert 16 * 256 * 256 / 8 < fp32.instructions < 16 * 256 * 256
     assert fp32.classes == {}
+
+
+def test_packages_that_apt_put_elsewhere_are_missed(tmp_path, monkeypatch):
+    def listed(_):
+        (tmp_path / "apt/lists/deb_Packages").touch()
+        return subprocess.CompletedProcess([], 0, "", "")
+
+    monkeypatch.setattr(userland, "attempt", listed)
+    monkeypatch.setattr(userland, "call", lambda *_: None)
+    with pytest.raises(EmulatorError, match="give a shorter path for the cache"):
+        userland._fetch_packages(tmp_path)

@@ -72,6 +72,13 @@ def test_a_bundle_stored_coded_trains_and_exports(bundle: Bundle, tmp_path: Path
     assert {name: exported.read(name) for name in exported.manifest.files} == plain
 
 
+def test_what_a_device_probes_the_old_weights_by_is_left_out(bundle: Bundle, tmp_path: Path) -> None:
+    added = {"selftest.npz": b"of the old weights", "reference.json": b"{}"}
+    bundle.rewritten(tmp_path / "probed.bundle", bundle.manifest, added)
+    exported = Trainer(tmp_path / "probed.bundle").export(tmp_path / "out.bundle")
+    assert exported.manifest.files.keys() == bundle.manifest.files.keys()
+
+
 def test_a_quantised_model_is_exported_as_it_came(tmp_path: Path) -> None:
     plain = Quantize(bias_correction=False, calibrator="minmax", rounding="nearest")
     train, test = digits()
