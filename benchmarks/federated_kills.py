@@ -38,7 +38,7 @@ from federated.link import brokers, keys
 from federated.link.brokers import Listener
 from federated.outputs import read_history
 
-VERSION = 1  # of the runs: what was kept of another one is not used
+VERSION = 2  # of the runs: what was kept of another one is not used
 KILLS, SEEDS, ROUNDS = 100, 20, 60
 SITES, DEVICES = 2, 2  # gateways, and devices of each
 LIFE_S = (0.5, 4.0)  # between one kill and the next

@@ -1,6 +1,5 @@
 """The device's process: it waits for work over the link, does it once, and sends the answer until it has arrived."""
 
-import hashlib
 import os
 import queue
 import threading
@@ -60,7 +59,6 @@ class Device:
             conditions: whether it is charging, idle and unmetered, as far as it knows.
             encryption: the devices' key, for runs with homomorphic encryption.
         """
-        self._conditions = conditions
         self._left = self._working = False
         self._told: dict[str, float] = {}  # what the coordinator was told of the last training
         self._trainer, self._samples, self._progress = trainer, samples, progress
@@ -72,16 +70,13 @@ class Device:
         self.worked = 0
         self.peer = Peer(
             address, key, self._take, on_again=self._again, chunk_bytes=chunk_bytes, folder=self._store.parts,
-            about=self._about,
+            about=conditions, aside=lambda: self._told,
         )  # fmt: skip
         for digest in self._store.answered():
             self.peer.channel.receiver.remember(digest)
         for digest, payload in self._store.pending().items():
             self.peer.channel.receiver.remember(digest)
             self._enqueue(digest, payload)
-
-    def _about(self) -> dict[str, float]:
-        return {**self._conditions(), **self._told}
 
     def run(self) -> None:
         """Serve."""
@@ -123,7 +118,7 @@ class Device:
             time.sleep(0.02)
 
     def _take(self, payload: bytes | bytearray) -> None:
-        digest = hashlib.sha256(payload).digest()
+        digest = chunks.digest_of(payload)
         self._store.keep(digest.hex(), payload)
         self._enqueue(digest, payload)
 
@@ -140,7 +135,7 @@ class Device:
         with self._lock:
             busy = digest in self._busy
         if reply is not None:
-            self.peer.channel.send(reply)
+            self.peer.channel.send(reply, digest)
         elif not busy:  # so long ago that the reply is gone
             self.peer.channel.receiver.forget(digest)
 
@@ -149,12 +144,12 @@ class Device:
         reply = self._store.reply(name)
         if reply is None:
             self._working = True
-            reply = self._work(name, payload)
+            reply = self._work(chunks.ticket(digest), payload)
             self._working = False
             self._store.commit(name, reply)
         with self._lock:
             self._busy.discard(digest)
-        self.peer.channel.send(reply)
+        self.peer.channel.send(reply, digest)
         settle()
 
     def _work(self, name: str, payload: bytes | bytearray) -> bytes:

@@ -12,6 +12,7 @@ from edge_runtime.errors import InputError, TransferError
 from edge_runtime.files import atomic
 from federated.device.work import Memory
 from federated.link import wire
+from federated.link.chunks import DIGEST_BYTES
 from federated.link.wire import Message, Record
 
 _STATE, _REQUESTS, _PARTS, _MODEL = "state", "requests", "parts", "model.bundle"
@@ -59,7 +60,11 @@ class Store:
     def pending(self) -> dict[bytes, bytes]:
         """The requests that were not answered when the process ended, by digest."""
         paths = sorted((self._folder / _REQUESTS).glob("*"), key=lambda path: path.stat().st_mtime)
-        return {bytes.fromhex(path.name): path.read_bytes() for path in paths if len(path.name) == 64}
+        return {
+            bytes.fromhex(path.name): path.read_bytes()
+            for path in paths
+            if len(path.name) == 2 * DIGEST_BYTES
+        }
 
     def answered(self) -> list[bytes]:
         """The digest of the request whose reply is here, if there is one."""

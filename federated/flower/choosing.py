@@ -4,6 +4,7 @@ What devices say of themselves comes over the device link; a grid without that h
 the coordinator saw of a device in earlier rounds is kept for the checkpoint.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -53,28 +54,38 @@ class Chooser:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     records: dict[int, Record] = field(default_factory=dict)
+    most: int = sys.maxsize  # how many were there when more were once waited for in vain
 
-    def pool(self, grid: Grid, number: int, wanted: int, inner: Grid | None = None) -> Pool:
+    def pool(
+        self, grid: Grid, number: int, wanted: int, inner: Grid | None = None, enough: int | None = None
+    ) -> Pool:
         """The devices that round `number` may ask; with a policy, `wanted` of them.
 
-        Waits until there are so many, or until the deadline; then takes those that there are.
+        Waits until there are `enough`, or for `timeout`; then takes those that there are. Who lets that pass is not
+        waited for again before it is there: a device that is gone for good costs the run one deadline, not every round.
 
         Args:
             grid: of the run.
             number: of the round.
             wanted: how many are to be asked.
             inner: the grid that knows the devices' state, where `grid` stands around it.
+            enough: how many are waited for; None: `wanted`.
 
         Raises:
             FleetError: there is none.
         """
         ends = self.clock() + self.timeout
+        awaited = min(wanted if enough is None else enough, self.most)
         while True:
             here = sorted(grid.get_node_ids())
             able = self.able(here, inner or grid)
-            if len(able) >= wanted or self.clock() >= ends:
+            if len(able) >= awaited or self.clock() >= ends:
                 break
             self.sleep(min(_POLL_S, self.timeout))
+        if (
+            len(able) < awaited or self.most < sys.maxsize
+        ):  # once somebody was given up, it follows who is there
+            self.most = max(len(able), 1)
         if not able:
             needs = f" that is {' and '.join(self.policy.needs)}" if self.policy and self.policy.needs else ""
             raise FleetError(
@@ -83,6 +94,12 @@ class Chooser:
         if self.policy is None:
             return Pool(able)
         return Pool(self.choose(able, min(wanted, len(able)), number, inner or grid))
+
+    def missed(self, silent: Iterable[int], grid: Grid) -> None:
+        """Wait no more for devices that let a round's deadline pass, if they are not even there any more."""
+        here = set(grid.get_node_ids())
+        if not here.issuperset(silent):
+            self.most = max(len(self.able(here, grid)), 1)
 
     def able(self, here: Iterable[int], grid: Grid) -> list[int]:
         """Those whose state allows it, sorted."""

@@ -5,6 +5,7 @@ over gateways gives the model of a round over their devices, to the rounding of 
 the site's uplink does not grow with its devices.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +15,11 @@ from flwr.serverapp import Grid
 
 from edge_runtime.errors import FleetError, LittoralError
 from federated.flower.arrays import to_record
+from federated.flower.choosing import Chooser
 from federated.flower.client import ARRAYS, CONFIG, METRICS, NUM_EXAMPLES, WAY, received
 from federated.flower.codecs import Compressed
 from federated.flower.gather import Gatherer
+from federated.flower.grid import identity
 from federated.flower.mqtt_grid import from_wire, to_wire
 from federated.flower.server import Averaging, screen
 from federated.link import wire
@@ -28,29 +31,32 @@ Site = Callable[[Context], Grid]
 def gateway_app(site: Site | Grid, *, deadline_s: float = 600, share: float = 1.0) -> ClientApp:
     """The ClientApp of a gateway, for any of Flower's engines.
 
-    A round asks all devices of the site, and takes what came by the deadline. Devices answer in the codec that the
-    cloud asks for; the gateway's own answer is the average as it is.
+    A round asks all devices of the site, and takes what came by the deadline. Where the Grid knows who is enrolled, it
+    waits for half of that until as many as it needs are there; who is gone for good is waited for once. Devices answer
+    in the codec that the cloud asks for; the gateway's own answer is the average as it is.
 
     Args:
         site: the Grid of the gateway's devices, or a function that finds it.
         deadline_s: seconds that the site's round waits; less than the cloud's own.
         share: of the devices, that is enough to end the round early.
     """
+    chooser = Chooser(None, 0, deadline_s / 2)
 
     def train(message: Message, context: Context) -> Message:
-        grid = site(context) if callable(site) else site
+        grid, ends = site(context) if callable(site) else site, time.monotonic() + deadline_s
         parameters = received(message, context.state)
         config = message.content[CONFIG]
         number, way = int(config["server-round"]), message.content.config_records.get(WAY, ConfigRecord())
-        nodes = list(grid.get_node_ids())
-        if not nodes:
+        if enrolled := len(getattr(grid, "names", ())):
+            nodes = chooser.pool(grid, number, max(round(share * enrolled), 1)).get_node_ids()
+        elif not (nodes := list(grid.get_node_ids())):
             raise FleetError("no device of this site is there")
         averaging = Averaging(len(nodes), int(config["seed"]))
         strategy = Compressed(averaging, str(way.get("up", "")), seed=int(way.get("seed", 0)))
         asked = list(strategy.configure_train(number, to_record(parameters), config, grid))
         enough = max(round(share * len(asked)), 1)
-        replies = Gatherer(grid, deadline_s).gather(number, asked, enough).replies
-        readable, unreadable = strategy.receive(replies)
+        gathered = Gatherer(grid, deadline_s).gather(number, asked, enough, ends - time.monotonic())
+        readable, unreadable = strategy.receive(gathered.replies)
         kept, failed = screen(asked, readable, parameters)
         if not kept:
             reasons = failed | {node: reason for node, reason in unreadable.items() if node in failed}
@@ -89,13 +95,14 @@ class SiteWork:
         """
         head: dict[str, Any] = dict(request.head)
         try:
-            message = Message(
-                from_wire(request.records),
-                self._context.node_id,
-                str(head.get("kind")),
-                group_id=str(head.get("group", "")),
-            )
-            reply = self._app(message, self._context)
+            with identity():  # to its own devices the gateway is the server, in a process of its own
+                message = Message(
+                    from_wire(request.records),
+                    self._context.node_id,
+                    str(head.get("kind")),
+                    group_id=str(head.get("group", "")),
+                )
+                reply = self._app(message, self._context)
             return wire.Message({"work": work}, to_wire(reply.content))
         except (LittoralError, ValueError, TypeError, KeyError) as error:
             return wire.Message({"work": work, "error": str(error)})

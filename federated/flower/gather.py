@@ -48,13 +48,17 @@ class Gatherer:
     sleep: Callable[[float], None] = time.sleep
     _out: dict[str, int] = field(default_factory=dict)
 
-    def gather(self, number: int, messages: Sequence[Message], enough: int) -> Gathered:
+    def gather(
+        self, number: int, messages: Sequence[Message], enough: int, within: float | None = None
+    ) -> Gathered:
         """Send the messages of round `number`; return when `enough` replies came, or at the deadline.
+
+        `within` is what is left of it, in seconds; None: all.
 
         Errors that clients answer with are replies too, but none that the round was waiting for.
         """
         self._forget(number)
-        ends = self.clock() + self.deadline_s
+        ends = self.clock() + (self.deadline_s if within is None else within)
         asked = list(self.grid.push_messages(messages))
         self._out |= dict.fromkeys(asked, number)
         found, usable = Gathered([]), 0

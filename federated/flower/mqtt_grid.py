@@ -7,7 +7,6 @@ A piece of work is known by the digest of its request. The same request, as afte
 middle of a round, is the same work: a device that has done it sends the reply that it kept.
 """
 
-import hashlib
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -139,11 +138,12 @@ class MqttGrid(Grid):  # type: ignore[misc]
     def _push(self, message: Message) -> str:
         device = self._device[message.metadata.dst_node_id]
         payload = self._request(message, device)
-        digest = hashlib.sha256(payload).digest()
+        digest = chunks.digest_of(payload)
+        work = chunks.ticket(digest)
         with self._desk.changed:
-            self._desk.out[digest.hex()] = _Work(device, message, digest)
+            self._desk.out[work] = _Work(device, message, digest)
         self.hub.send(device, payload)
-        return digest.hex()
+        return work
 
     def _request(self, message: Message, device: str) -> bytes:
         head = {
@@ -155,7 +155,7 @@ class MqttGrid(Grid):  # type: ignore[misc]
         records = to_wire(message.content)
         # Asked a second time the same is asked anew; but the first time after a restart it is the same work.
         payload = wire.encode(wire.Message(head | {"repeat": 0}, records))
-        first = hashlib.sha256(payload).digest()
+        first = chunks.digest_of(payload)
         repeat = self._asked[first] = self._asked.get(first, -1) + 1
         return wire.encode(wire.Message(head | {"repeat": repeat}, records)) if repeat else payload
 

@@ -40,6 +40,8 @@ from federated.update import Update, check_count, check_finite, check_fit
 if TYPE_CHECKING:
     from federated.flower.parts import Parts
 
+SILENT = "no answer in time"
+
 
 class Averaging(FedAvg):  # type: ignore[misc]
     """Federated averaging as a Flower strategy: `count` random clients a round, averaged by n_k / n."""
@@ -121,16 +123,22 @@ class Coordinator:
         began, wire = time.perf_counter(), self.parts.traffic()
         number = state.round + 1
         arrays = to_record(state.parameters)
-        pool = self.chooser.pool(self.grid, number, self.settings.asked, self.parts.inner)
+        ends = time.monotonic() + self.timeout
+        asked, enough = self.settings.asked, self.settings.per_round
+        pool = self.chooser.pool(self.grid, number, asked, self.parts.inner, enough)
         messages = list(self.strategy.configure_train(number, arrays, self.config(), pool))
         bytes_down = sum(map(sent_bytes, messages))
-        found = self._ask(number, messages, state.parameters)
+        found = self._ask(number, messages, state.parameters, ends - time.monotonic())
         bytes_up = sum(map(sent_bytes, [*found.replies, *(reply for _, reply in found.late)]))
         readable, unreadable = self.strategy.receive(found.replies)
         kept, failed = screen(messages, readable, state.parameters)
         failed |= {node: reason for node, reason in unreadable.items() if node in failed}
         late = self._late(number, found.late, state.parameters)
         self.chooser.saw(number, kept, self.parts.inner)
+        if time.monotonic() >= ends:
+            self.chooser.missed(
+                [node for node, reason in failed.items() if reason == SILENT], self.parts.inner
+            )
         kept += late
         if not kept and messages:  # a random sample may be empty
             first = min(failed)
@@ -158,14 +166,16 @@ class Coordinator:
         memory = self.parts.memory | {"chosen": self.chooser.memory}
         return State(parameters, state.history.add(latest), memory, self.parts.arrays)
 
-    def _ask(self, number: int, messages: list[Message], model: Mapping[str, Array]) -> Gathered:
+    def _ask(
+        self, number: int, messages: list[Message], model: Mapping[str, Array], within: float
+    ) -> Gathered:
         """The replies that the round waits for; all of them, unless more were asked than it needs."""
         if self.gatherer is None:
-            return Gathered(list(self.grid.send_and_receive(messages, timeout=self.timeout)))
+            return Gathered(list(self.grid.send_and_receive(messages, timeout=within)))
         self.models[number] = model
         for gone in [each for each in self.models if number - each > self.settings.late]:
             del self.models[gone]
-        return self.gatherer.gather(number, messages, min(self.settings.per_round, len(messages)))
+        return self.gatherer.gather(number, messages, min(self.settings.per_round, len(messages)), within)
 
     def _late(
         self, number: int, late: Sequence[tuple[int, Message]], model: Mapping[str, Array]
@@ -203,7 +213,7 @@ def _coordinator(
     several = not settings.asynchronous and (settings.over > 1 or settings.late)
     gatherer = Gatherer(parts.grid, timeout, settings.late) if several else None
     policy = selection.parse(settings.select) if settings.select else None
-    chooser = Chooser(policy, settings.seed, timeout)
+    chooser = Chooser(policy, settings.seed, timeout / 2)  # the other half is for the work
     return Coordinator(
         parts.grid, trainer, test, settings, strategy, parts, method, timeout, chooser, gatherer
     )
@@ -300,7 +310,7 @@ def screen(
     A client fails that raised, did not answer in time, or sent weights that are not finite or do not fit
     `like`, the weights that it was sent.
     """
-    failed = {message.metadata.dst_node_id: "no answer in time" for message in messages}
+    failed = {message.metadata.dst_node_id: SILENT for message in messages}
     kept: dict[int, Message] = {}
     for reply in replies:
         node = reply.metadata.src_node_id

@@ -90,10 +90,17 @@ class Broker:
     """Routes messages between sessions.
 
     `passwords` are by user name; without them everybody is let in, and the access list goes by the client's id.
+    `denied` is told who may not "PUBLISH" or "SUBSCRIBE" what.
     """
 
-    def __init__(self, passwords: Mapping[str, str] | None = None, *, certificates: bool = False) -> None:
-        self._passwords, self._certificates = passwords, certificates
+    def __init__(
+        self,
+        passwords: Mapping[str, str] | None = None,
+        *,
+        certificates: bool = False,
+        denied: Callable[[str, str, str], None] = lambda _kind, _name, _topic: None,
+    ) -> None:
+        self._passwords, self._certificates, self.denied = passwords, certificates, denied
         self._sessions: dict[str, Session] = {}
         self._exact: dict[str, set[str]] = {}  # topic: the clients that subscribed to exactly it
         self._wild: dict[str, set[str]] = {}
@@ -311,8 +318,10 @@ class Client(asyncio.Protocol):
         broker, me = self._broker, connect.client_id
         if kind == packets.PUBLISH:
             message = packets.read_publish(flags, body)
-            if may_write(self._name, message.topic):  # else dropped: 3.1.1 has no way to say no
+            if may_write(self._name, message.topic):
                 broker.route(message)
+            else:  # dropped: 3.1.1 has no way to say no
+                broker.denied("PUBLISH", self._name, message.topic)
             if message.qos:
                 self.write(packets.answer(packets.PUBACK, message.packet_id))
         elif kind == packets.PUBACK:
@@ -323,6 +332,8 @@ class Client(asyncio.Protocol):
             for (pattern, qos), code in zip(wanted, codes, strict=True):
                 if code < 128:
                     broker.subscribe(me, pattern, qos)
+                else:
+                    broker.denied("SUBSCRIBE", self._name, pattern)
             self.write(packets.answer(packets.SUBACK, number, codes))
         elif kind == packets.UNSUBSCRIBE:
             number, wanted = packets.read_subscribe(body, qos=False)

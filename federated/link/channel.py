@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_runtime.errors import TransferError
 from federated.link import chunks
-from federated.link.chunks import ACK, CHUNK, DONE, OFFER, WANT, Receiver, Sending
+from federated.link.chunks import ACK, CHUNK, DONE, OFFER, WANT, WHOLE, Receiver, Sending, Taken
 from federated.link.keys import Key
 
 Publish = Callable[[str, Iterable[bytes]], None]
@@ -32,6 +32,7 @@ class Channel:
         *,
         on_again: OnAgain = lambda _digest: None,
         keep: bool = False,
+        hold_s: float = 0,
         chunk_bytes: int = chunks.DEFAULT_CHUNK_BYTES,
         max_bytes: int = chunks.MAX_BYTES,
         folder: Path | None = None,
@@ -45,6 +46,7 @@ class Channel:
             on_payload: takes a whole payload, its digest checked.
             on_again: takes the digest of a payload that came before and is offered once more.
             keep: what has arrived until `forget`, for an other end that may begin anew.
+            hold_s: for how long "I have it" waits, because an answer that is sent meanwhile says it too.
             chunk_bytes: the length of a chunk.
             max_bytes: the longest payload that is taken.
             folder: for transfers that should outlive the process.
@@ -54,15 +56,23 @@ class Channel:
         self._keep, self._chunk_bytes, self._max_bytes = keep, chunk_bytes, max_bytes
         self.receiver = Receiver(folder)
         self._sending: dict[bytes, Sending] = {}
+        self._hold_s, self._held = hold_s, dict[bytes, tuple[float, tuple[bytes, ...]]]()
         self._lock = threading.RLock()
         self._active = time.monotonic()
         self.bytes_in = self.bytes_out = 0  # of sealed frames, as MQTT carries them
 
-    def send(self, payload: bytes) -> bytes:
-        """Send the payload, or ask after it if it is on its way; returns its digest."""
+    def send(self, payload: bytes, answers: bytes | None = None) -> bytes:
+        """Send the payload, or ask after it if it is on its way; returns its digest.
+
+        Args:
+            payload: any bytes.
+            answers: the digest of a payload that came, to which this is an answer: it says that it has arrived.
+        """
         sending = Sending(payload, self._chunk_bytes)
         digest = sending.about.digest
         with self._lock:
+            if answers is not None:
+                self._held.pop(answers, None)
             known = self._sending.setdefault(digest, sending)
         self._put(sending.start() if known is sending else [known.offer()])
         return digest
@@ -104,17 +114,12 @@ class Channel:
         frame = chunks.unpack(self._key.open(self._in, sealed), self._max_bytes)
         self.bytes_in += len(sealed)
         self._active = time.monotonic()
-        if frame.kind in (CHUNK, OFFER):
-            taken = self.receiver.take(frame)
-            self._put(taken.answers)
-            if taken.payload is not None and self._on_payload(taken.payload) is False:
-                self.receiver.forget(frame.about.digest)
-            if taken.again is not None:
-                self._on_again(taken.again)
+        if frame.kind in (WHOLE, CHUNK, OFFER):
+            self._take(frame.about.digest, self.receiver.take(frame))
             return
         with self._lock:
             sending = self._sending.get(frame.about.digest)
-            if sending is None or sending.about != frame.about:
+            if sending is None or (frame.kind != DONE and sending.about != frame.about):
                 return  # an answer to what is not sent any more
             sending.delivered = frame.kind == DONE
             if sending.delivered and not self._keep:
@@ -123,6 +128,28 @@ class Channel:
             self._put(sending.missing(chunks.wanted(frame), frame.index))
         elif frame.kind == ACK:
             self._put(sending.next(frame.index))
+
+    def settle(self) -> None:
+        """Say of what has arrived that it has, where no answer came in time to say it."""
+        with self._lock:
+            due = [digest for digest, (ends, _) in self._held.items() if time.monotonic() >= ends]
+            frames = [frame for digest in due for frame in self._held.pop(digest)[1]]
+        if frames:
+            self._put(frames)
+
+    def _take(self, digest: bytes, taken: Taken) -> None:
+        with self._lock:
+            hold = taken.payload is not None and self._hold_s > 0
+            if hold:
+                self._held[digest] = time.monotonic() + self._hold_s, taken.answers
+            else:
+                self._held.pop(digest, None)
+        if not hold:
+            self._put(taken.answers)
+        if taken.payload is not None and self._on_payload(taken.payload) is False:
+            self.receiver.forget(digest)
+        if taken.again is not None:
+            self._on_again(taken.again)
 
     def _put(self, frames: Iterable[bytes]) -> None:
         self._active = time.monotonic()

@@ -1,20 +1,23 @@
 """Transfers in chunks that go on where they stopped.
 
-A transfer is known by the SHA-256 of what it carries. Every frame says of which transfer it is, so none depends on
-one before it::
+A transfer is known by the SHA-256 of what it carries, of which 128 bits are kept: frames are sealed, so only who holds
+the key could look for two payloads with one digest, and would find that 2^64 attempts are needed (NIST SP 800-107
+Rev. 1, section 5.1). Every frame says of which transfer it is, so none depends on one before it. The first byte is the
+link's version in four bits, then the kind in four::
 
-    kind  digest (32)  uint64 size  uint32 chunk_bytes  uint32 index  payload        (little-endian)
-
-    "C"  chunk `index`
-    "A"  the answer "chunk `index` is here"; only then the next one is sent
-    "O"  an offer, the `index`-th: "I am sending this; what of it do you lack?"   asked after every break
-    "W"  the answer to offer `index`, "I lack these": pairs of uint32, first and last + 1
-    "D"  the answer "I have it all, and its digest is right"
+    0  all of a transfer that fits into one chunk: payload; its digest is the receiver's to compute
+    5  the answer "I have it all, and its digest is right": digest (16)
+    others:  digest (16)  uint64 size  uint32 chunk_bytes  uint32 index  payload        (little-endian)
+    1  chunk `index` of several
+    2  the answer "chunk `index` is here"; only then the next one is sent
+    3  an offer, the `index`-th: "I am sending this; what of it do you lack?"   asked after every break
+    4  the answer to offer `index`, "I lack these": pairs of uint32, first and last + 1
 
 Frames keep their order and one chunk of a transfer is on its way at a time. So an answer to an offer lacks only what is
 lost, and whatever breaks, and whatever a broker sends once more by itself: at most one chunk travels again.
 """
 
+import base64
 import hashlib
 import os
 import struct
@@ -26,8 +29,11 @@ from pathlib import Path
 
 from edge_runtime.errors import TransferError
 
-CHUNK, ACK, OFFER, WANT, DONE = b"C", b"A", b"O", b"W", b"D"
-_FRONT = struct.Struct("<c32sQII")
+VERSION = 2
+WHOLE, CHUNK, ACK, OFFER, WANT, DONE = (bytes((VERSION << 4 | number,)) for number in range(6))
+DIGEST_BYTES = 16
+_TICKET_BYTES = 8
+_FRONT = struct.Struct(f"<c{DIGEST_BYTES}sQII")
 _PAIR = struct.Struct("<II")
 DEFAULT_CHUNK_BYTES = 256 << 10
 CHUNK_BYTES = (1 << 10, 4 << 20)
@@ -38,9 +44,19 @@ _MAX_CHUNKS = 1 << 16
 Ranges = Sequence[tuple[int, int]]
 
 
+def digest_of(payload: bytes | bytearray | memoryview) -> bytes:
+    """The digest by which a transfer of this payload is known: 16 bytes."""
+    return hashlib.sha256(payload).digest()[:DIGEST_BYTES]
+
+
+def ticket(digest: bytes) -> str:
+    """A short name of a transfer, by which an answer says what it answers: 11 letters."""
+    return base64.urlsafe_b64encode(digest[:_TICKET_BYTES]).decode().rstrip("=")
+
+
 @dataclass(frozen=True, slots=True)
 class About:
-    """What every frame says of its transfer."""
+    """What frames say of their transfer."""
 
     digest: bytes
     size: int
@@ -68,6 +84,8 @@ class Frame:
 
 def pack(kind: bytes, about: About, index: int = 0, payload: bytes | memoryview = b"") -> bytes:
     """A frame as bytes."""
+    if kind in (WHOLE, DONE):
+        return b"".join([kind, payload if kind == WHOLE else about.digest])
     return b"".join([_FRONT.pack(kind, about.digest, about.size, about.chunk_bytes, index), payload])
 
 
@@ -77,6 +95,17 @@ def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Frame:
     Raises:
         TransferError: it is not one, or of a transfer beyond `max_bytes`.
     """
+    if data and data[0] >> 4 != VERSION:
+        raise TransferError(
+            f"a frame of version {data[0] >> 4} of the link; this end speaks version {VERSION}"
+        )
+    if data[:1] == DONE and len(data) == 1 + DIGEST_BYTES:
+        return Frame(DONE, About(data[1:], 0, 0), 0, b"")
+    if data[:1] == WHOLE:
+        payload = data[1:]
+        if not 0 < len(payload) <= min(max_bytes, CHUNK_BYTES[1]):
+            raise TransferError(f"a transfer of {len(payload)} bytes; {max_bytes} bytes are accepted")
+        return Frame(WHOLE, About(digest_of(payload), len(payload), CHUNK_BYTES[1]), 0, payload)
     if len(data) < _FRONT.size:
         raise TransferError(f"{len(data)} bytes are not a frame")
     kind, digest, size, chunk_bytes, index = _FRONT.unpack_from(data)
@@ -91,7 +120,7 @@ def unpack(data: bytes, max_bytes: int = MAX_BYTES) -> Frame:
     elif kind == WANT:
         fits = len(payload) % _PAIR.size == 0
     else:
-        fits = kind in (ACK, OFFER, DONE) and not payload
+        fits = kind in (ACK, OFFER) and not payload
     if not fits:
         raise TransferError(
             f"a frame {kind!r} with {len(payload)} bytes, chunk {index} of {about.chunks}, is none"
@@ -104,7 +133,7 @@ class Sending:
 
     def __init__(self, payload: bytes, chunk_bytes: int = DEFAULT_CHUNK_BYTES) -> None:
         self.payload = payload
-        self.about = About(hashlib.sha256(payload).digest(), len(payload), chunk_bytes)
+        self.about = About(digest_of(payload), len(payload), chunk_bytes)
         self.delivered = False
         self._left: Iterator[int] = iter(())
         self._waited_for: int | None = None
@@ -134,7 +163,7 @@ class Sending:
         if index is not None:
             start = index * self.about.chunk_bytes
             part = memoryview(self.payload)[start : start + self.about.chunk_bytes]
-            yield pack(CHUNK, self.about, index, part)
+            yield pack(CHUNK if self.about.chunks > 1 else WHOLE, self.about, index, part)
 
     def offer(self) -> bytes:
         """The question what of it is lacking; nothing more is sent until it is answered."""
@@ -213,7 +242,7 @@ class Incoming:
         if 0 in self._have:
             return None
         self.forget()
-        if hashlib.sha256(self._data).digest() != self.about.digest:
+        if digest_of(self._data) != self.about.digest:
             self._have = bytearray(self.about.chunks)
             raise TransferError("a transfer has another SHA-256 than was announced; it is asked for again")
         return self._data
@@ -228,7 +257,7 @@ class Incoming:
 class Taken:
     """What a frame led to: a whole payload, or the digest of one that was complete before, and what to answer."""
 
-    payload: bytearray | None = None
+    payload: bytes | bytearray | None = None
     again: bytes | None = None
     answers: tuple[bytes, ...] = ()
 
@@ -253,17 +282,22 @@ class Receiver:
         self._done.pop(digest, None)
 
     def take(self, frame: Frame) -> Taken:
-        """Take a chunk or an offer.
+        """Take a chunk, or all of a short transfer, or an offer.
 
         Raises:
             TransferError: what came is damaged; it will be asked for again.
         """
         about = frame.about
         if about.digest in self._done:
-            self.again += frame.kind == CHUNK
+            self.again += frame.kind != OFFER
             if frame.kind == CHUNK and frame.index != about.chunks - 1:
                 return Taken()
             return Taken(again=about.digest, answers=(pack(DONE, about),))
+        if frame.kind == WHOLE:
+            if (opened := self._open.pop(about.digest, None)) is not None:
+                opened.forget()
+            self.remember(about.digest)
+            return Taken(frame.payload, None, (pack(DONE, about),))
         incoming = self._incoming(about)
         if frame.kind == OFFER:
             return Taken(answers=(_want(incoming, frame.index),))

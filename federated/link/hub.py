@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from edge_runtime import console
 from edge_runtime.errors import TransferError
 from federated.link import chunks, topics
 from federated.link.channel import Channel, refuse
-from federated.link.keys import COORDINATOR, Key
+from federated.link.keys import COORDINATOR, Key, OldPeerError
 from federated.link.mqtt import Address, Connection
 from federated.link.timer import TIMER
 from federated.link.traffic import Traffic
@@ -132,6 +133,8 @@ class Hub:
             elif topic == topics.up_link(device):
                 self._channels[device].feed(payload)
         except TransferError as error:
+            if isinstance(error, OldPeerError) and str(error) not in self.refused:
+                console.say(str(error))  # it will never come: who waits for it has to know why
             refuse(error, self.refused)
 
     def _state(self, device: str, text: bytes) -> None:

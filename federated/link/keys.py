@@ -1,6 +1,8 @@
 """A key for each device: it seals every frame, and its broker password is derived from it.
 
-A frame travels with HMAC-SHA-256 (RFC 2104) over the topic and the frame. Who does not hold a device's key can
+A frame travels with the first 128 bits of HMAC-SHA-256 (RFC 2104) over the link's version, the topic and the frame: not
+less than half of the output, as RFC 2104, section 5 asks, and more than NIST SP 800-107 Rev. 1, section 5.3.3 needs
+where a guess can only be tried by sending it. Who does not hold a device's key can
 neither speak for the device nor, to the device, for the coordinator; whatever the broker lets through. A frame that
 is played again does nothing: a transfer is known by its digest, and work by its id.
 """
@@ -18,11 +20,17 @@ from pathlib import Path
 from edge_runtime.errors import InputError, TransferError
 from edge_runtime.files import atomic, existing
 
-TAG_BYTES = 32
+TAG_BYTES = 16
 KEY_BYTES = 32
 COORDINATOR = "coordinator"
 _OWN = "coordinator.secret"
+_FIRST_TAG_BYTES = 32  # of version 1
+_SINCE = b"\2"  # the link's version, since which seals are made like this
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class OldPeerError(TransferError):
+    """What came is sealed with the right key, in the way of an earlier version of the link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +54,26 @@ class Key:
         """The frame, if it was sealed with this key for this topic.
 
         Raises:
+            OldPeerError: it was, by an end of the link that is older than this one.
             TransferError: it was not.
         """
         frame, tag = sealed[:-TAG_BYTES], sealed[-TAG_BYTES:]
         if not hmac.compare_digest(tag, self._tag(topic, frame)):
+            first = hmac.new(self.secret, topic.encode() + b"\0" + sealed[:-_FIRST_TAG_BYTES], hashlib.sha256)
+            if hmac.compare_digest(sealed[-_FIRST_TAG_BYTES:], first.digest()):
+                raise OldPeerError(
+                    f"'{self.device}' speaks version 1 of the device link, and this end speaks version {_SINCE[0]}; "
+                    f"update the device's littoral"
+                )
             raise TransferError(
                 f"a message on {topic} is not sealed with the key of '{self.device}'; refused"
             )
         return frame
 
     def _tag(self, topic: str, frame: bytes) -> bytes:
-        seal = hmac.new(self.secret, topic.encode() + b"\0", hashlib.sha256)
+        seal = hmac.new(self.secret, _SINCE + topic.encode() + b"\0", hashlib.sha256)
         seal.update(frame)
-        return seal.digest()
+        return seal.digest()[:TAG_BYTES]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the key, for its owner alone to read."""

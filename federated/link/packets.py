@@ -199,7 +199,7 @@ def read_subscribe(body: bytes, *, qos: bool) -> tuple[int, list[tuple[str, int]
             or "#" in levels[:-1]
             or any(len(each) > 1 and set(each) & {"#", "+"} for each in levels)
         ):
-            raise TransferError(f"'{pattern[:80]}' is no topic filter")
+            raise TransferError(f"{pattern[:80]!r} is no topic filter")
         found.append((pattern, min(data.take(1)[0] & 3, 1) if qos else 0))
     return number, found
 
@@ -215,5 +215,5 @@ def read_number(body: bytes) -> int:
 
 def _topic(text: str) -> str:
     if not text or "#" in text or "+" in text:
-        raise TransferError(f"'{text[:80]}' is no topic")
+        raise TransferError(f"{text[:80]!r} is no topic")
     return text

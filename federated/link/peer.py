@@ -15,6 +15,7 @@ from federated.link.timer import TIMER
 from federated.link.traffic import Traffic
 
 _RETRY_S = 5.0
+_HOLD_S = 3.0  # of the coordinator's own patience: an answer within it spares a frame
 
 
 class Peer:
@@ -35,6 +36,7 @@ class Peer:
         max_bytes: int = chunks.MAX_BYTES,
         folder: Path | None = None,
         about: Callable[[], Mapping[str, Any]] = dict,
+        aside: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """Make the peer; it connects when it is entered.
 
@@ -48,10 +50,11 @@ class Peer:
             folder: for transfers that should outlive the process.
             about: what the device says of itself beside that it is there, as JSON has it; asked every second, and sent
                 when it is not what it was.
+            aside: what goes with that, and is not worth a message when it changes.
         """
-        self._about, self._said = about, dict(about())
+        self._about, self._aside, self._said = about, aside, dict(about())
         self._key, self._state_topic = key, topics.up_state(key.device)
-        self._process = secrets.token_hex(8)
+        self._process = secrets.token_hex(4)
         self.refused: dict[str, int] = {}
         self._connection = Connection(
             address, key.device, [topics.down_link(key.device), topics.ALL],
@@ -63,6 +66,7 @@ class Peer:
             self._connection.send,
             on_payload,
             on_again=on_again,
+            hold_s=_HOLD_S,
             chunk_bytes=chunk_bytes,
             max_bytes=max_bytes,
             folder=folder,
@@ -99,8 +103,9 @@ class Peer:
         self._connection.send(self._state_topic, [self._state(here=False)])
 
     def _state(self, *, here: bool) -> bytes:
-        text = json.dumps({**self._said, "here": here, "process": self._process}).encode()
-        return self._key.seal(self._state_topic, text)
+        more = {**self._aside(), **self._said} if here else {}
+        text = json.dumps({**more, "here": here, "process": self._process}, separators=(",", ":"))
+        return self._key.seal(self._state_topic, text.encode())
 
     def _hello(self, _kept: bool) -> None:
         self._said = dict(self._about())
@@ -111,6 +116,7 @@ class Peer:
         if self._connection.connected and dict(self._about()) != self._said:
             self._said = dict(self._about())
             self._connection.send(self._state_topic, [self._state(here=True)])
+        self.channel.settle()
         if self.channel.stalled(_RETRY_S) and self._connection.idle(topics.up_link(self._key.device)):
             self.channel.resume()
 

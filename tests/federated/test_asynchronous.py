@@ -135,7 +135,7 @@ def test_one_that_never_answers_holds_nobody_up(linear, parts, held_out, tmp_pat
     trainer = Trainer(linear, threads=1)
     began = time.monotonic()
     run_over(server, Deaf(client_app(trainer, lambda k, _: parts[k]), CLIENTS))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 120  # it would wait for an hour
     history = load(tmp_path / "checkpoint.npz").history
     assert {c for entry in history.rounds for c in entry.clients if c not in entry.failed} == {0, 2}
 

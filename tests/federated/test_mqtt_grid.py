@@ -208,7 +208,7 @@ def listening(desk, listener=None):
 def end(processes):
     for process in processes:
         process.send_signal(signal.SIGTERM)
-    return [json.loads(process.communicate(timeout=20)[0]) for process in processes]
+    return [json.loads(process.communicate(timeout=60)[0]) for process in processes]
 
 
 @pytest.mark.slow
@@ -234,7 +234,7 @@ def test_whoever_is_killed_the_model_is_the_same(desk, linear, digits, held_out)
         joined[1].kill()
         joined[1].communicate()
         joined[1] = join(desk, 1, running.port, linear)
-        _, said = server.communicate(timeout=120)
+        _, said = server.communicate(timeout=300)
         assert server.returncode == 0, said
         worked = [each["worked"] for each in end(joined)]
     history = json.loads((desk / "run" / "history.json").read_text())
@@ -268,7 +268,7 @@ def test_nobody_is_called_beyond_loopback(desk, linear):
         with listening(desk) as running:
             joined = [join(desk, number, running.port, linear) for number in range(CLIENTS)]
             server = start(desk, running.port, linear, 2)
-            _, said = server.communicate(timeout=60)
+            _, said = server.communicate(timeout=300)
             assert server.returncode == 0, said
             end(joined)
     finally:

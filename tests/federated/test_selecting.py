@@ -63,9 +63,7 @@ def test_who_is_not_ready_is_left_alone_until_it_is(kind, ring, linear, digits, 
         assert rounds(5, sample=2) == [{BOB, EVE}] * 3 + [{ANN, BOB}] * 2
         says["bob"]["unmetered"] = False
         threading.Event().wait(2.5)
-        assert rounds(6, sample=2, deadline_s=0.5)[-1] == {
-            ANN
-        }  # at the deadline it goes on with whom there is
+        assert rounds(6, sample=2, deadline_s=4)[-1] == {ANN}  # at the deadline it goes on with whom there is
 
 
 def test_a_round_waits_for_devices_to_become_ready(ring, linear, digits, held_out, tmp_path):
@@ -192,3 +190,47 @@ def test_selection_by_use_in_a_simulation_learns_and_resumes(linear, digits, hel
 def test_it_is_refused_where_chance_alone_must_choose():
     with pytest.raises(InputError, match="by chance alone"):
         Settings(clients=20, sample=5, select="ready", privacy="central:epsilon=8")
+
+
+class Coming:
+    """A grid whose nodes come and go with a clock that only sleeping moves."""
+
+    def __init__(self, here):
+        self.here, self.now = here, 0.0
+
+    def get_node_ids(self):
+        return self.here(self.now)
+
+    def clock(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def waited(grid, chooser, wanted, **more):
+    before = grid.now
+    found = chooser.pool(grid, 1, wanted, **more).get_node_ids()
+    return found, round(grid.now - before)
+
+
+def test_who_is_gone_for_good_costs_one_deadline_and_is_welcome_again():
+    grid = Coming(lambda now: [1, 2] if now < 100 else [1, 2, 3])
+    chooser = Chooser(None, 0, 10.0, grid.clock, grid.sleep)
+    assert waited(grid, chooser, 3, enough=2) == ([1, 2], 0.0)  # those asked beyond need are not waited for
+    assert waited(grid, chooser, 3) == ([1, 2], 10.0)
+    assert waited(grid, chooser, 3) == ([1, 2], 0.0)
+    grid.now = 100
+    assert waited(grid, chooser, 3) == ([1, 2, 3], 0.0)
+    grid.here = lambda now: [1, 2] if now < 105 else [1, 2, 3]
+    assert waited(grid, chooser, 3) == ([1, 2, 3], 5.0)  # it is there again, so it is waited for again
+
+
+def test_who_let_the_round_pass_is_not_waited_for_unless_it_is_there():
+    grid = Coming(lambda _now: [1, 2])
+    chooser = Chooser(None, 0, 10.0, grid.clock, grid.sleep)
+    chooser.missed([2], grid)  # slow, but there
+    assert waited(grid, chooser, 3) == ([1, 2], 10.0)
+    chooser = Chooser(None, 0, 10.0, grid.clock, grid.sleep)
+    chooser.missed([3], grid)
+    assert waited(grid, chooser, 3) == ([1, 2], 0.0)

@@ -102,15 +102,15 @@ def test_the_store_remembers_and_forgets_together(tmp_path, linear):
     store = Store(tmp_path / "s")
     store.memory.codec["residual:w"] = np.arange(3.0)
     store.memory.held, store.memory.number = {"w": np.ones(2, np.float32)}, 4
-    store.keep("0" * 64, b"request")
-    assert Store(tmp_path / "s").pending() == {bytes(32): b"request"}
+    store.keep("0" * 32, b"request")
+    assert Store(tmp_path / "s").pending() == {bytes(16): b"request"}
     for i in range(4):
-        store.commit(f"{i:064x}", b"reply %d" % i)
+        store.commit(f"{i:032x}", b"reply %d" % i)
     again = Store(tmp_path / "s")
     assert again.pending() == {}
-    assert again.answered() == [bytes(31) + b"\3"]
-    assert again.reply(f"{3:064x}") == b"reply 3"
-    assert again.reply("0" * 64) is None
+    assert again.answered() == [bytes(15) + b"\3"]
+    assert again.reply(f"{3:032x}") == b"reply 3"
+    assert again.reply("0" * 32) is None
     assert again.memory.number == 4
     np.testing.assert_array_equal(again.memory.codec["residual:w"], [0, 1, 2])
 

@@ -61,7 +61,7 @@ class Inbox:
             self.found.append(what)
             self._changed.notify_all()
 
-    def wait(self, count, timeout=20):
+    def wait(self, count, timeout=60):
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.found) >= count, timeout), self.found
             return self.found

@@ -10,6 +10,7 @@ from federated.link import chunks
 from federated.link.chunks import About, Incoming, Receiver, Sending, pack, unpack, wanted
 
 CHUNK = 1 << 10
+KINDS = [chunks.WHOLE, chunks.CHUNK, chunks.ACK, chunks.OFFER, chunks.WANT, chunks.DONE]
 
 
 def all_frames(sending, want=None):
@@ -122,9 +123,7 @@ def test_what_a_sender_can_fill_is_bounded(tmp_path):
 @settings(derandomize=True, max_examples=300, deadline=None)
 @given(st.binary(max_size=200), st.data())
 def test_noise_is_refused_in_one_sentence(noise, data):
-    frame = bytearray(
-        pack(data.draw(st.sampled_from([b"C", b"O", b"W", b"D"])), About(b"d" * 32, 3000, CHUNK))
-    )
+    frame = bytearray(pack(data.draw(st.sampled_from(KINDS)), About(b"d" * 16, 3000, CHUNK)))
     frame += noise
     for at in data.draw(st.lists(st.integers(0, len(frame) - 1), max_size=5)):
         frame[at] = data.draw(st.integers(0, 255))
@@ -134,7 +133,7 @@ def test_noise_is_refused_in_one_sentence(noise, data):
             found = unpack(content, 1 << 20)
             if found.kind == chunks.WANT:
                 assert all(0 <= a < b <= found.about.chunks for a, b in wanted(found))
-            elif found.kind in (chunks.CHUNK, chunks.OFFER):
+            elif found.kind in (chunks.WHOLE, chunks.CHUNK, chunks.OFFER):
                 receiver.take(found)
         except TransferError as error:
             assert "\n" not in str(error)
@@ -143,12 +142,12 @@ def test_noise_is_refused_in_one_sentence(noise, data):
 @pytest.mark.parametrize(
     ("about", "index"),
     [
-        (About(b"d" * 32, 0, CHUNK), 0),
-        (About(b"d" * 32, 1 << 40, CHUNK), 0),
-        (About(b"d" * 32, 1 << 29, CHUNK), 0),  # half a million chunks
-        (About(b"d" * 32, 100, 1), 0),
-        (About(b"d" * 32, 100, CHUNK), 1),
-        (About(b"d" * 32, 100, CHUNK), 0),  # with the wrong length
+        (About(b"d" * 16, 0, CHUNK), 0),
+        (About(b"d" * 16, 1 << 40, CHUNK), 0),
+        (About(b"d" * 16, 1 << 29, CHUNK), 0),  # half a million chunks
+        (About(b"d" * 16, 100, 1), 0),
+        (About(b"d" * 16, 100, CHUNK), 1),
+        (About(b"d" * 16, 100, CHUNK), 0),  # with the wrong length
     ],
 )
 def test_impossible_chunks(about, index):
@@ -157,7 +156,7 @@ def test_impossible_chunks(about, index):
 
 
 def test_ranges_are_checked():
-    about = About(b"d" * 32, 3000, CHUNK)
+    about = About(b"d" * 16, 3000, CHUNK)
     for ranges in ([(1, 1)], [(0, 4)], [(1, 2), (0, 1)], [(2, 1)]):
         payload = b"".join(chunks._PAIR.pack(*each) for each in ranges)
         with pytest.raises(TransferError, match="cannot be asked for"):
@@ -165,4 +164,34 @@ def test_ranges_are_checked():
 
 
 def test_the_digest_is_that_of_the_payload():
-    assert Sending(b"abc").about.digest == hashlib.sha256(b"abc").digest()
+    assert Sending(b"abc").about.digest == hashlib.sha256(b"abc").digest()[:16]
+
+
+def test_what_fits_into_a_chunk_is_one_frame_and_hardly_more():
+    payload = b"x" * 500
+    (frame,) = Sending(payload, CHUNK).start()
+    assert len(frame) == 501
+    assert unpack(frame).payload == payload
+    done = Receiver().take(unpack(frame)).answers[0]
+    assert len(done) == 17
+
+
+def test_a_whole_after_an_offer_leaves_nothing_open(tmp_path):
+    receiver, sending = Receiver(tmp_path), Sending(b"x" * 100, CHUNK)
+    want = unpack(take(receiver, sending.offer()).answers[0])
+    (frame,) = sending.missing(wanted(want), want.index)
+    assert take(receiver, frame).payload == b"x" * 100
+    assert not receiver._open
+    assert receiver.again == 0
+
+
+def test_a_whole_beyond_the_limit_is_refused():
+    with pytest.raises(TransferError, match="100 bytes"):
+        unpack(next(Sending(b"x" * 101, CHUNK).start()), 100)
+
+
+def test_frames_of_another_version_are_named():
+    frame = bytearray(next(Sending(b"x").start()))
+    frame[0] += 16
+    with pytest.raises(TransferError, match="a frame of version 3 of the link; this end speaks version 2"):
+        unpack(bytes(frame))

@@ -1,3 +1,5 @@
+import hashlib
+import hmac
 import json
 
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 
 from edge_runtime.errors import InputError, TransferError
 from federated.link import keys
-from federated.link.keys import Key
+from federated.link.keys import Key, OldPeerError
 
 ONE, OTHER = Key("one", 0, b"1" * 32), Key("other", 1, b"2" * 32)
 
@@ -79,3 +81,15 @@ def test_no_secret_is_shown():
         assert "1" * 8 not in text
         assert ONE.password not in text
         assert ONE.secret.hex() not in text
+
+
+def test_an_older_end_of_the_link_is_named():
+    """Version 1 sent all 256 bits of the tag, over topic and frame alone."""
+    sealed = b"frame" + hmac.new(ONE.secret, b"t\0frame", hashlib.sha256).digest()
+    with pytest.raises(
+        OldPeerError, match="'one' speaks version 1 of the device link, and this end speaks version 2"
+    ):
+        ONE.open("t", sealed)
+    for topic, content in (("u", sealed), ("t", b"x" + sealed)):
+        with pytest.raises(TransferError, match="not sealed with the key of"):
+            ONE.open(topic, content)

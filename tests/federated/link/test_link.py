@@ -1,7 +1,10 @@
 """Hub and peers over real brokers, and what forged messages come to."""
 
+import hashlib
+import hmac
 import json
 import os
+import socket
 import time
 
 import pytest
@@ -15,7 +18,7 @@ from federated.link.peer import Peer
 from tests.federated.link.conftest import Inbox, address_of, key, run
 
 
-def until(true, timeout=15):
+def until(true, timeout=60):
     ends = time.monotonic() + timeout
     while not true():
         assert time.monotonic() < ends, "it did not happen"
@@ -56,16 +59,23 @@ def test_payloads_both_ways(port, ring):
     assert peer_gone in ([], ["ann"])
 
 
+def cut(connection):
+    """Break the connection, as a cable that is pulled; it comes back by itself."""
+    connection._socket.shutdown(socket.SHUT_RDWR)
+
+
 def test_a_device_that_goes_is_not_here_any_more(port, ring):
-    with hub_at(port, ring, Inbox()) as hub:
+    changes = Inbox()
+    with hub_at(port, ring, Inbox(), on_change=changes) as hub:
         with peer_at(port, ring.devices["ann"], Inbox()) as peer:
             until(lambda: hub.here == ["ann"])
             peer.leave()
             until(lambda: hub.here == [])
         with peer_at(port, ring.devices["ann"], Inbox()) as peer:
-            until(lambda: hub.here == ["ann"])
-            peer._connection._client._sock_close()  # as a cable that is pulled: the last will says it
-            until(lambda: hub.here == [] or peer._connection.connected)
+            changes.wait(3)
+            cut(peer._connection)
+            changes.wait(5)  # the last will says that it is gone, and then it is here again
+            assert hub.here == ["ann"]
 
 
 def test_what_is_sent_before_a_device_comes_waits_for_it(port, ring):
@@ -121,7 +131,7 @@ def test_the_seal_holds_where_the_broker_lets_everything_through(ring):
             forger.start()
             forger.wait(10)
             topic = topics.down_link("ann")
-            forger.send(topic, [eve.seal(topic, next(Sending(b"train on this").start())), b"", b"x" * 31])
+            forger.send(topic, [eve.seal(topic, next(Sending(b"train on this").start())), b"", b"x" * 15])
             until(lambda: sum(peer.refused.values()) == 3)
             assert down.found == []
             forger.stop()
@@ -189,3 +199,68 @@ def test_the_chunk_bounds_are_those_of_the_brokers():
     from federated.link.broker import _MAX_PACKET
 
     assert chunks.CHUNK_BYTES[1] + 1000 < _MAX_PACKET
+
+
+def test_an_answer_says_that_its_request_has_come(ring):
+    """What comes back at once spares a frame; without an answer the other end says it by itself, a little later."""
+    up, frames, hubs = Inbox(), [], []
+
+    def took(device, payload):  # who asked knows by the answer, as the Grid does
+        hubs[0].forget(device, chunks.digest_of(bytes(payload).removeprefix(b"reply to ")))
+        up(device, bytes(payload))
+
+    def reply(payload):
+        if payload != b"silence":
+            peer.channel.send(b"reply to " + payload, chunks.digest_of(payload))
+
+    with run("embedded", ring.passwords) as running, hub_at(running.port, ring, took) as hub:
+        hubs.append(hub)
+        with peer_at(running.port, ring.devices["ann"], reply) as peer:
+            feed = hub._channels["ann"].feed
+            hub._channels["ann"].feed = lambda sealed: (frames.append(sealed), feed(sealed))
+            until(lambda: hub.here == ["ann"])
+            for number in range(5):
+                hub.send("ann", b"request %d" % number)
+            found = {payload for _, payload in up.wait(5)}
+            assert found == {b"reply to request %d" % number for number in range(5)}
+            digest = hub.send("ann", b"silence")
+            until(lambda: not hub._channels["ann"].waits(digest))
+            assert len(frames) == 6  # five answers, and one that says that the last request has come
+            assert hub.refused == {} == peer.refused
+
+
+def test_what_a_device_says_aside_goes_with_what_it_says_anyhow(port, ring):
+    told, about = {"loss": 1.0}, {"idle": True}
+    ann = ring.devices["ann"]
+    with (
+        hub_at(port, ring, Inbox()) as hub,
+        peer_at(port, ann, Inbox(), about=lambda: about, aside=lambda: told) as peer,
+    ):
+        until(lambda: hub.about.get("ann") == {"idle": True, "loss": 1.0})
+        said, state = [], peer._state
+        peer._state = lambda here: (said.append(here), state(here=here))[1]
+        told["loss"] = 0.5
+        peer._tick()
+        assert said == []
+        about["idle"] = False
+        peer._tick()
+        until(lambda: hub.about["ann"] == {"idle": False, "loss": 0.5})
+
+
+def test_a_device_of_the_version_before_is_named(port, ring, capsys):
+    ann = ring.devices["ann"]
+    topic = topics.up_state("ann")
+    state = json.dumps({"here": True, "process": "x"}).encode()
+    tag = hmac.new(ann.secret, topic.encode() + b"\0" + state, hashlib.sha256).digest()
+    with hub_at(port, ring, Inbox()) as hub:
+        hub.wait(10)
+        old = Connection(
+            address_of(port, ann), "ann", [topics.down_link("ann")], on_message=Inbox(), on_connect=lambda _: None
+        )  # fmt: skip
+        old.start()
+        old.wait(10)
+        old.send(topic, [state + tag] * 2)
+        until(lambda: sum(hub.refused.values()) == 2)
+        assert hub.here == []
+        old.stop()
+    assert capsys.readouterr().err.count("'ann' speaks version 1 of the device link") == 1

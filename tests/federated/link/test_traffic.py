@@ -11,7 +11,7 @@ from federated.link.hub import Hub
 from federated.link.peer import Peer
 from federated.link.traffic import Traffic, counted, of_socket
 from tests.federated.link.conftest import Inbox, address_of, run
-from tests.federated.link.test_link import hub_at, peer_at, until
+from tests.federated.link.test_link import cut, hub_at, peer_at, until
 from tests.federated.link.test_tls import Authority
 
 pytestmark = pytest.mark.skipif(not counted(), reason="this system does not count")
@@ -70,7 +70,7 @@ def test_a_client_that_comes_back_goes_on_counting(ring):
     with run("embedded", ring.passwords) as running, hub_at(running.port, ring, Inbox()) as hub:
         hub.wait(10)
         before = hub.socket_traffic()
-        hub._connection._client._sock_close()
+        cut(hub._connection)
         until(lambda: hub._connection._socket is not None and hub.socket_traffic().sent > before.sent + 50)
 
 

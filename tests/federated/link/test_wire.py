@@ -1,13 +1,10 @@
-import json
-import struct
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.errors import TransferError
-from federated.link import wire
+from federated.link import cbor, wire
 from federated.link.wire import Message, Record
 
 DTYPES = ["bool", "int8", "uint8", "int64", "float16", "float32", "float64"]
@@ -23,9 +20,13 @@ def arrays(draw):
     return np.frombuffer(content, dtype)[: int(np.prod(shape))].reshape(shape)
 
 
-NAMES = st.text(max_size=12)
+NAMES = st.one_of(st.text(max_size=12), st.sampled_from(cbor.WORDS))
 PLAIN = st.one_of(
-    st.integers(), st.floats(allow_nan=False), st.text(max_size=9), st.booleans(), st.binary(max_size=9)
+    st.integers(-(1 << 64), (1 << 64) - 1),
+    st.floats(allow_nan=False),
+    st.text(max_size=9),
+    st.booleans(),
+    st.binary(max_size=9),
 )
 TABLES = st.dictionaries(NAMES, st.one_of(PLAIN, st.lists(PLAIN, max_size=3)), max_size=4)
 RECORDS = st.one_of(
@@ -34,7 +35,8 @@ RECORDS = st.one_of(
     ),
     st.builds(Record, st.sampled_from(["metrics", "config"]), TABLES),
 )
-HEADS = st.dictionaries(NAMES, st.one_of(st.integers(), st.text(max_size=9), st.none()), max_size=4)
+FACTS = st.integers(-9, 1 << 63), st.text(max_size=9), st.none(), st.binary(max_size=9)
+HEADS = st.dictionaries(NAMES, st.one_of(FACTS), max_size=4)
 MESSAGES = st.builds(Message, HEADS, st.dictionaries(NAMES, RECORDS, max_size=3))
 
 
@@ -77,7 +79,8 @@ def test_whatever_comes_is_a_message_or_one_sentence(message, data):
 @given(st.binary(max_size=200))
 def test_noise_is_one_sentence(noise):
     refused_or_read(noise)
-    refused_or_read(wire.MAGIC + struct.pack("<I", len(noise)) + noise)
+    refused_or_read(wire.MAGIC + noise)
+    refused_or_read(wire.MAGIC + b"\x82\xa0\xa1" + noise)
 
 
 def refused_or_read(content):
@@ -88,39 +91,64 @@ def refused_or_read(content):
         assert "\n" not in str(error)
 
 
-def headed(header, buffers=b""):
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return wire.MAGIC + struct.pack("<I", len(text)) + text + buffers
+def packed(records, head=None):
+    return wire.MAGIC + b"".join(cbor.encode([{} if head is None else head, records]))
 
 
-def record(*items, kind="arrays"):
-    return {"head": {}, "records": [["a", kind, list(items)]]}
+def array(shape, content, tag=85):
+    """An arrays record with one array, announced as one likes."""
+
+    def item(value):
+        return b"".join(cbor.encode(value))
+
+    front = item(["?"])[:1].replace(b"\x81", b"\x82")
+    one = b"\xd8\x28" + front + item(shape) + bytes((0xD8, tag)) + item(content)
+    return wire.MAGIC + b"\x82\xa0\xa1" + item("a") + b"\x82" + item("arrays") + b"\xa1" + item("w") + one
+
+
+EIGHT = b"12345678"
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        headed(record(["w", "float32", [1 << 40, 1 << 40]])),
-        headed(record(["w", "float32", [1 << 62, 4]])),
-        headed(record(["w", "float32", [-1, -4]]), b"1234567890123456"),
-        headed(record(["w", "float32", [2.0]]), b"12345678"),
-        headed(record(["w", "float32", [True]]), b"1234"),
-        headed(record(["w", "object", [1]]), b"12345678"),
-        headed(record(["w", ">f4", [1]]), b"1234"),
-        headed(record(["w", "float32", [1]] * 2), b"12345678"),
-        headed(record(["w", "float32", [1] * 33]), b"1234"),
-        headed(record(["w", "float32", [1]], kind="pickle"), b"1234"),
-        headed(record(["w", "float32", [1]]), b"123"),
-        headed(record(["w", "float32", [1]]), b"12345"),
-        headed(b"[" * 100_000),
-        headed(b'{"head": {}, "records": ' + b"[" * 50_000),
-        headed({"head": {"n": [1]}, "records": []}),
-        headed({"head": {}, "records": [["a", "config", {"k": {"b64": "?"}}]]}),
-        headed({"head": {}, "records": [["a", "config", {"k": {}}]]}),
-        headed({"head": {}, "records": [["a", "config", 3]]}),
-        headed({"head": {}}),
-        headed(b'{"head": {"n": ' + b"9" * 5000 + b'}, "records": []}'),
-        wire.MAGIC + b"\xff\xff\xff\xff",
+        array([1 << 40, 1 << 40], EIGHT),
+        array([1 << 62, 4], EIGHT),
+        array([-1, -4], EIGHT * 2),
+        array([2.0], EIGHT),
+        array([True], b"1234"),
+        array("2", EIGHT),
+        array([1], EIGHT, tag=99),
+        array([1], EIGHT, tag=81),  # float32 as well, but the other way round
+        array([1] * 33, b"1234"),
+        array([1], b"123"),
+        array([1], b"12345"),
+        array([2], EIGHT)[:-1],
+        array([2], EIGHT) + b"1",
+        packed({"a": ["pickle", {}]}),
+        packed({"a": ["arrays", {"w": 3}]}),
+        packed({"a": ["metrics", {"w": np.zeros(2)}]}),
+        packed({"a": ["config", {"k": {"x": 1}}]}),
+        packed({"a": ["config", {"k": [[{}]]}]}),
+        packed({"a": ["config", 3]}),
+        packed({"a": ["config", {}, 3]}),
+        packed({"a": 3}),
+        packed([]),
+        packed({}, head=[]),
+        packed({}, head={"n": [1]}),
+        packed({})[:-1],
+        packed({}) + b"\0",
+        wire.MAGIC + b"\x81" * 100_000,
+        wire.MAGIC + b"\x9b" + b"\xff" * 8,  # a list of 2^64 - 1
+        wire.MAGIC + b"\x5b" + b"\xff" * 8,
+        wire.MAGIC + b"\x82\xa2\x61a\x01\x61a\x02\xa0",  # a name twice
+        wire.MAGIC + b"\x82\xa1\x01\x01\xa0",  # a number for a name
+        wire.MAGIC + b"\x82\xa1\x61\xff\x01\xa0",  # no UTF-8
+        wire.MAGIC + b"\x82\xf8\xff\xa0",  # no such word
+        wire.MAGIC + b"\x82\xf8\x20\xa0",  # a word of one byte in two
+        wire.MAGIC + b"\x82\xa0\xbf\xff",  # of indefinite length
+        wire.MAGIC + b"\x84" + b"\x60" * 3,
+        wire.MAGIC,
         b"",
         b"PK\x03\x04",
     ],
@@ -133,7 +161,7 @@ def test_what_is_wrong_is_refused(content):
 def test_memory_is_not_taken_before_it_is_there():
     import tracemalloc
 
-    content = headed(record(["w", "float64", [1 << 34]]), b"12345678")
+    content = array([1 << 34], EIGHT, tag=86)
     tracemalloc.start()
     with pytest.raises(TransferError):
         wire.decode(content)
@@ -145,6 +173,10 @@ def test_what_no_message_can_carry():
         wire.encode(Message({}, {"a": Record("arrays", {"w": np.array([{}])})}))
     with pytest.raises(TransferError, match="cannot carry"):
         wire.encode(Message({"x": object()}))
+    with pytest.raises(TransferError, match="64 bits"):
+        wire.encode(Message({"x": 1 << 64}))
+    with pytest.raises(TransferError, match="a name"):
+        wire.encode(Message({}, {"a": Record("config", {"k": {3: 4}})}))
 
 
 def test_arrays_are_views_and_read_only():
@@ -164,3 +196,42 @@ def test_numbers_of_numpy_and_memory_of_any_order():
     assert back["m"].items == {"n": 3}
     np.testing.assert_array_equal(back["a"].items["w"], turned)
     assert back["a"].items["s"].shape == ()
+
+
+def test_the_examples_of_the_rfc():
+    """RFC 8949, appendix A."""
+    for value, content in (
+        (0, "00"), (23, "17"), (24, "1818"), (1000, "1903e8"), (1000000, "1a000f4240"),
+        (1000000000000, "1b000000e8d4a51000"),
+        (18446744073709551615, "1bffffffffffffffff"), (-1, "20"), (-1000, "3903e7"), (1.1, "fb3ff199999999999a"),
+        (100000.0, "fa47c35000"), (False, "f4"), (True, "f5"), (None, "f6"), (b"\1\2\3\4", "4401020304"),
+        ("\u00fc", "62c3bc"),
+        ([1, [2, 3], [4, 5]], "8301820203820405"), ({"a": 1, "b": [2, 3]}, "a26161016162820203"),
+        (list(range(1, 26)), "98190102030405060708090a0b0c0d0e0f101112131415161718181819"),
+    ):  # fmt: skip
+        assert b"".join(cbor.encode(value)).hex() == content
+        assert same(cbor.decode(memoryview(bytes.fromhex(content))), value)
+    assert cbor.decode(memoryview(bytes.fromhex("f93c00"))) == 1.0
+
+
+def test_an_array_as_the_rfc_writes_it():
+    """RFC 8746, sections 2 and 3.1."""
+    content = b"".join(cbor.encode(np.array([[1, 2], [3, 4]], "<u2")))
+    assert content.hex() == "d828828202" + "02" + "d845" + "48" + "0100020003000400"
+
+
+def test_a_reply_takes_few_bytes_beside_its_update():
+    """Uplink is what federated learning is short of: words of the protocol take one byte each."""
+    reply = Message(
+        {"work": "QUJDREVGR0g"},
+        {
+            "update": Record("config", {"message": b"x" * 1000}),
+            "metrics": Record("metrics", {"num-examples": 143, "loss": 0.12345678901234}),
+        },
+    )
+    assert len(wire.encode(reply)) - 1000 < 50
+
+
+def test_an_older_version_is_named():
+    with pytest.raises(TransferError, match="of version 1 of the link, and this end speaks version 2"):
+        wire.decode(b"LTW1" + bytes(20))
