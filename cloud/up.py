@@ -18,7 +18,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cloud.audit import Audit
 from cloud.broker.shards import Files, Shard, program
+from cloud.broker.watch import Watch
 from cloud.database import Database
 from cloud.home import Home
 from cloud.identity import Authority, Enrolments
@@ -89,6 +91,7 @@ class Supervisor:
     serving: bool = True
     parts: list[Part] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
+    _refusals: Watch = field(default_factory=Watch)
     _revoked: object = None
     _looked: float = 0.0
     _renewed: float = 0.0
@@ -109,6 +112,7 @@ class Supervisor:
                 for part in self.parts:
                     self._watch(part)
                 self._follow(authority, enrolments)
+                self._enter(database)
                 self.stop.wait(_LOOK_S)
         finally:
             for part in reversed(self.parts):
@@ -143,7 +147,10 @@ class Supervisor:
             part.again = now + pause
             _log.error("%s ended with status %d; again in %.0f s", part.name, status, pause)
         if now >= part.again:
-            part.process = subprocess.Popen(part.command, stdin=subprocess.DEVNULL)
+            told = self._refusals.pipe(part.name) if part.name.startswith("broker") else None
+            part.process = subprocess.Popen(part.command, stdin=subprocess.DEVNULL, stderr=told)
+            if told is not None:
+                os.close(told)
             part.began = now
             write_text(_pid(self.home, part.name), f"{part.process.pid}\n")
             _log.info("%s runs as process %d", part.name, part.process.pid)
@@ -160,6 +167,20 @@ class Supervisor:
                 self._signal(signal.SIGHUP)
         except (LittoralError, OSError) as error:
             _log.error("the revocation list is not written: %s", error)
+
+    def _enter(self, database: Database) -> None:
+        """Enter in the audit log whom the shards refused."""
+        refused = self._refusals.taken()
+        try:
+            if refused:
+                with database.begin() as connection:
+                    for each in refused:
+                        detail = {"kind": each.kind, "reason": each.reason, "not_written_before": each.missed}
+                        subject = each.client or "unknown"
+                        Audit(database).add(connection, each.shard, "connection-refused", subject, detail)
+        except LittoralError as error:
+            _log.error("refusals of the brokers wait: %s", error)
+            self._refusals.back(refused)
 
     def _certify(self, authority: Authority, enrolments: Enrolments) -> None:
         revoked = enrolments.revoked()

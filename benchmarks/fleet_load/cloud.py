@@ -37,14 +37,17 @@ load (float[1] x) => (float[1] y) <float[1] b = {VERSION}> { y = Add(x, b) }"""
 
 
 class Cloud:
-    """A running cloud with `count` enrolled devices, `per_site` behind each gateway or, with 0, all by themselves."""
+    """A running cloud with `count` enrolled devices, `per_site` behind each gateway or, with 0, all by themselves.
+
+    With `tls` connections need certificates (`certificates.issue`), else names are believed, on the loopback alone.
+    """
 
     def __init__(
         self, folder: Path, count: int, *, per_site: int = 0, beat_s: float = 60.0, tls: bool = False
     ) -> None:
         self.count, self.per_site, self.beat_s, self.tls = count, per_site, beat_s, tls
         connections = count // per_site if per_site else count
-        self.shards = -(-connections // PER_SHARD)
+        self.shards = max(-(-connections // PER_SHARD), 1)
         self.home = Home(folder / "cloud")
         first = _free(self.shards + 1)
         self.settings = Settings(
@@ -59,7 +62,7 @@ class Cloud:
         self._process: subprocess.Popen[bytes] | None = None
 
     def enrol(self, count: int) -> None:
-        """Enter devices, and their gateways, as enrolment does; with TLS their certificates are made too."""
+        """Enter devices, and their gateways, as enrolment does."""
         load, now, per = Load("", 0, 0, 0), time.time(), self.per_site
         names = [load.name.format(i) for i in range(count)]
         sites = [load.site.format(i // per) if per else "" for i in range(count)]
@@ -86,10 +89,8 @@ class Cloud:
         """Start it: shards, controller, API."""
         command = [sys.executable, "-m", "edge_runtime", "cloud", "up", "--home", str(self.home.root)]
         log = (self.home.root / "log").open("wb")
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code, str(self.home.root)], stdout=log, stderr=log
-        )
-        end = time.monotonic() + 60
+        self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        end = time.monotonic() + 60 + self.count / 5_000
         while len(self.figures()) == 0 or self.figures().get("littoral_shards_connected") != self.shards:
             if time.monotonic() > end or self._process.poll() is not None:
                 raise RuntimeError((self.home.root / "log").read_text("utf-8")[-2000:])
@@ -100,7 +101,7 @@ class Cloud:
         """End it."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(60)
+            self._process.wait(60 + self.count / 5_000)
         self.database.close()
 
     def pids(self) -> dict[str, int]:
@@ -207,10 +208,10 @@ class Crowd:
             self.traced[said["beat"]] = said["at"]
         raise RuntimeError(f"a process of simulated devices ended with status {process.wait()}")
 
-    def stat(self) -> dict[str, Any]:
-        """What all of them count, added up."""
+    def stat(self, **more: Any) -> dict[str, Any]:
+        """What all of them count, added up; `states=True` counts devices by state too."""
         total: dict[str, Any] = {"states": {}, "reasons": {}}
-        for each in self.tell(do="stat"):
+        for each in self.tell(do="stat", **more):
             for name, value in each.items():
                 if isinstance(value, dict):
                     for key, n in value.items():

@@ -4,9 +4,11 @@ Each has a connection of its own (behind gateways: each site), beats, obeys `Des
 times in between, reports, goes back from a model that is said to be bad, and comes back after a break. It takes the
 argument's settings (`Settings`), one JSON command a line on its standard input, and answers with a line each:
 
-``{"do": "stat"}``; ``{"do": "bad", "model": SHA, "share": 0.05}``; ``{"do": "offline", "share": 0.2}``;
-``{"do": "online", "within": 10}``; ``{"do": "storm", "within": 30}``; ``{"do": "trace", "every": 500}``, after
-which each 500th device's beats are said as they are sent; ``{"do": "quit"}``.
+``{"do": "stat", "states": false}``; ``{"do": "bad", "model": SHA, "share": 0.05}``;
+``{"do": "offline", "share": 0.2}``; ``{"do": "online", "within": 10}``;
+``{"do": "storm", "within": 30, "resume": false}``, where all connections break and, with `resume`, take up their TLS
+sessions; ``{"do": "trace", "every": 500}``, after which each 500th device's beats are said as they are sent;
+``{"do": "quit"}``.
 """
 
 import json
@@ -42,7 +44,7 @@ class Settings:
     target: str = "rpi4"
     per_site: int = 0
     beat_s: float = 60.0
-    batch_s: float = 5.0
+    batch_s: float = 1.0
     fetch_s: tuple[float, float] = (1.0, 5.0)
     switch_s: tuple[float, float] = (0.5, 2.0)
     sources: list[str] = field(default_factory=lambda: ["127.0.0.1"])
@@ -93,12 +95,14 @@ class Devices:
         if not folder:
             return None
         names = self._sites or self.names
+        shared = ssl.SSLContext(
+            ssl.PROTOCOL_TLS_CLIENT
+        )  # one for all: one for each would take more than the rest
+        shared.load_verify_locations(Path(folder) / "ca.pem")
 
         def context(i: int) -> ssl.SSLContext:
-            made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            made.load_verify_locations(Path(folder) / "ca.pem")
-            made.load_cert_chain(Path(folder) / f"{names[i]}.pem", Path(folder) / f"{names[i]}.key")
-            return made
+            shared.load_cert_chain(Path(folder) / f"{names[i]}.pem")
+            return shared
 
         return context
 
@@ -251,14 +255,15 @@ class Devices:
         elif told["do"] in ("online", "storm"):
             for i in range(number):
                 if told["do"] == "storm" or not self.links.wanted[i]:
-                    self.links.close(i, back_in=self._random.uniform(0, told["within"]))
-        _answer(did=told["do"], **(self.stat() if told["do"] == "stat" else {}))
+                    back_in = self._random.uniform(0, told["within"])
+                    self.links.close(i, back_in=back_in, resume=bool(told.get("resume")))
+        _answer(did=told["do"], **(self.stat(bool(told.get("states"))) if told["do"] == "stat" else {}))
 
-    def stat(self) -> dict[str, Any]:
-        """Everything that is counted."""
+    def stat(self, by_state: bool = False) -> dict[str, Any]:
+        """Everything that is counted; `by_state` looks at each device."""
         used = resource.getrusage(resource.RUSAGE_SELF)
         states: dict[str, int] = {}
-        for state, model in zip(self.state, self.model, strict=True):
+        for state, model in zip(self.state, self.model, strict=True) if by_state else ():
             key = f"{state} {model[:8]}".strip()
             states[key] = states.get(key, 0) + 1
         return {
@@ -266,13 +271,20 @@ class Devices:
             "connections": len(self._sites) or self.settings.count,
             "up": self.links.up,
             "connects": self.links.connects,
+            "resumed": self.links.resumed,
             "breaks": self.links.breaks,
             "reasons": self.links.reasons,
             "states": states,
             "cpu_s": round(used.ru_utime + used.ru_stime, 2),
-            "rss_mb": used.ru_maxrss // 1024,
+            "rss_mb": _resident(),
             "behind_s": round(max(0.0, time.monotonic() - self._timers[0][0]) if self._timers else 0.0, 2),
         }
+
+
+def _resident() -> int:
+    """Megabytes now: the largest of `getrusage` is, in a child, at least what its parent had."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * resource.getpagesize() // 1_000_000
 
 
 def _answer(**said: Any) -> None:

@@ -1,5 +1,7 @@
 """Many connections in one epoll loop: they connect through a window, come back after a break, and may speak TLS."""
 
+import errno
+import os
 import random
 import select
 import socket
@@ -25,7 +27,8 @@ class Links:
         heard: called with number, topic and payload of each message; it is acknowledged already.
         address: the broker's host and port.
         sources: local addresses to connect from.
-        tls: gives the client's context for a number; None for plain TCP.
+        tls: gives the client's context for a number, which may be the same each time, with that number's certificate
+            in it: a connection keeps the one that its context had when it began. None for plain TCP.
         window: how many may be connecting at once.
         within: seconds over which the first connections are spread at random.
     """
@@ -46,6 +49,7 @@ class Links:
         self._hello, self._ready, self._heard = hello, ready, heard
         self._address, self._sources, self._tls = address, sources, tls
         self._window = min(window, _HANDSHAKES) if tls else window
+        self._sessions: dict[int, ssl.SSLSession] = {}  # to be resumed by the number's next connection
         self._epoll, self._random = select.epoll(), random.Random(seed)  # noqa: S311  (spreads load)
         self._sockets: list[socket.socket | None] = [None] * count
         self._number: dict[int, int] = {}
@@ -61,6 +65,7 @@ class Links:
         self.breaks = 0  # connections that ended without being told to
         self.reasons: dict[str, int] = {}
         self.connects = 0
+        self.resumed = 0  # of these, connections that took up an earlier TLS session
 
     def send(self, number: int, data: bytes) -> bool:
         """Send, or say that the connection is not there."""
@@ -82,9 +87,18 @@ class Links:
             self._epoll.modify(link.fileno(), select.EPOLLIN | select.EPOLLOUT)
         return True
 
-    def close(self, number: int, *, back_in: float | None = None) -> None:
-        """Cut the connection without a word, as a device that loses power; `back_in` seconds until it comes again."""
+    def close(self, number: int, *, back_in: float | None = None, resume: bool = False) -> None:
+        """Cut the connection without a word, as a device that loses power.
+
+        Args:
+            number: which.
+            back_in: seconds until it comes again; None if it does not.
+            resume: whether it will take its TLS session up again, by the ticket that the broker gave it.
+        """
         self.wanted[number] = back_in is not None
+        link = self._sockets[number]
+        if resume and isinstance(link, ssl.SSLSocket) and link.session is not None:
+            self._sessions[number] = link.session
         if self._sockets[number] is not None:
             self._forget(number)
         if back_in is not None:
@@ -110,16 +124,18 @@ class Links:
                 self._open(number)
 
     def _open(self, number: int) -> None:
-        link = socket.socket()
-        link.setblocking(False)
-        link.setsockopt(socket.IPPROTO_IP, _NO_PORT, 1)
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        link.bind((self._sources[number % len(self._sources)], 0))
-        link.connect_ex(self._address)
-        if self._tls is not None:
-            link = self._tls(number).wrap_socket(
-                link, do_handshake_on_connect=False, server_hostname=self._address[0]
-            )
+        try:
+            link = socket.socket()
+            link.setblocking(False)
+            link.setsockopt(socket.IPPROTO_IP, _NO_PORT, 1)
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            link.bind((self._sources[number % len(self._sources)], 0))
+            code = link.connect_ex(self._address)
+            if code not in (0, errno.EINPROGRESS):
+                raise OSError(code, os.strerror(code))
+        except OSError as error:  # no files, or no ports, are left
+            self._drop(number, f"socket: {error.strerror}")
+            return
         self._sockets[number] = link
         self._number[link.fileno()] = number
         self._connecting.add(number)
@@ -132,9 +148,15 @@ class Links:
         if error:
             self._drop(number, f"connect: {error}")
             return
+        if self._tls is not None and not isinstance(link, ssl.SSLSocket):
+            link = self._sockets[number] = self._tls(number).wrap_socket(  # of the same descriptor
+                link, do_handshake_on_connect=False, server_hostname=self._address[0],
+                session=self._sessions.pop(number, None),
+            )  # fmt: skip
         try:
             if isinstance(link, ssl.SSLSocket):
                 link.do_handshake()
+                self.resumed += bool(link.session_reused)
             link.send(self._hello(number))
         except ssl.SSLWantReadError:
             self._epoll.modify(link.fileno(), select.EPOLLIN)
@@ -197,7 +219,8 @@ class Links:
         """It broke: count it, and come back after a random time that doubles from try to try."""
         self.breaks += 1
         self.reasons[why] = self.reasons.get(why, 0) + 1
-        self._forget(number)
+        if self._sockets[number] is not None:
+            self._forget(number)
         self._tries[number] = tries = self._tries[number] + 1
         wait = self._random.uniform(0, min(_LONGEST, 5.0 * 2**tries))
         heappush(self._due, (time.monotonic() + wait, number))

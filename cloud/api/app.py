@@ -55,7 +55,7 @@ def create_app(home: Home, database: Database, *, log: bool = True, **settings: 
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,  # it would load scripts from elsewhere
         redoc_url=None,
-        middleware=[Middleware(Guard, counts=parts.counts, log=log)],
+        middleware=[Middleware(Guard, counts=parts.counts, log=log, refused=parts.refused)],
         redirect_slashes=False,
     )
     app.state.services = parts

@@ -6,7 +6,10 @@ import secrets
 import sys
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud.api.problems import answer
@@ -52,10 +55,18 @@ class Guard:
         counts: where to count.
         log: whether each request is written to the log, a JSON object a line; it has no query, no header and no body,
             so no secret.
+        refused: told who was refused what: the actor's name, "" for nobody, the path, and how.
     """
 
-    def __init__(self, app: ASGIApp, counts: Counts, *, log: bool = True) -> None:
-        self._app, self._counts, self._log = app, counts, log
+    def __init__(
+        self,
+        app: ASGIApp,
+        counts: Counts,
+        *,
+        log: bool = True,
+        refused: Callable[[str, str, Mapping[str, Any]], None] = lambda _actor, _path, _detail: None,
+    ) -> None:
+        self._app, self._counts, self._log, self._refused = app, counts, log, refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's request."""
@@ -98,6 +109,11 @@ class Guard:
             await answer(500, text)(scope, receive, protected)
         finally:
             self._count(scope, status, time.perf_counter() - began, request)
+        if _denied(scope, status):
+            client, state = scope.get("client") or ("",), scope["state"]
+            detail = {"method": scope["method"], "status": status, "client": client[0]}
+            detail |= {"reason": str(state.get("reason", ""))[:200]}
+            await run_in_threadpool(self._refused, state.get("actor", ""), scope["path"][:128], detail)
 
     def _count(self, scope: Scope, status: int, seconds: float, request: str) -> None:
         route = getattr(scope.get("route"), "path", None) or scope["path"].split("/")[1][:16]
@@ -119,6 +135,19 @@ class Guard:
                 "ms": round(seconds * 1000, 1),
             }
             LOG.info(json.dumps(line, ensure_ascii=True))
+
+
+def _denied(scope: Scope, status: int) -> bool:
+    """Whether a person should know of it: wrong credentials, no right to it, too much, or a bundle that is refused.
+
+    That nobody has logged in yet is none of these; `Enrolments` enters by itself whom it refuses.
+    """
+    path = scope["path"]
+    if status == 401:
+        return any(name in (b"authorization", b"cookie") for name, _ in scope["headers"])
+    if status == 403:
+        return path not in ("/enrol", "/renew")
+    return status in (413, 429) or (path == UPLOAD and 400 <= status < 500)
 
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

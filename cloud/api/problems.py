@@ -43,10 +43,12 @@ def answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -
 def install(app: FastAPI) -> None:
     """Answer every error so."""
 
-    async def problem(_: Request, error: Any) -> JSONResponse:
+    async def problem(request: Request, error: Any) -> JSONResponse:
+        request.state.reason = str(error)  # for the audit log
         return answer(error.status, str(error), error.headers)
 
-    async def ours(_: Request, error: Exception) -> JSONResponse:
+    async def ours(request: Request, error: Exception) -> JSONResponse:
+        request.state.reason = str(error)
         status = 502 if isinstance(error, TransferError) else 503 if isinstance(error, BackendError) else 400
         if status == 400 and any(words in str(error) for words in _NONE):
             status = 404

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any
@@ -20,6 +21,8 @@ from cloud.database import Database, tables
 from cloud.fleet.fleet import Fleet
 from cloud.fleet.selector import Selector
 from cloud.home import Home
+from cloud.limits import Limiter
+from edge_runtime.errors import LittoralError
 
 PREFIX = "/api/v1"
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -45,6 +48,7 @@ class Services:
     failures: Failures = field(default_factory=Failures)
     refused_enrolments: Failures = field(default_factory=Failures)
     counts: Counts = field(default_factory=Counts)
+    _refusals: Limiter = field(default_factory=lambda: Limiter(1, 100))
     _releases: list[Any] = field(default_factory=list)
     _read_at: float = -math.inf
 
@@ -137,6 +141,15 @@ class Services:
     ) -> None:
         """Write an entry of the audit log within the transaction that makes the change."""
         self.log.add(connection, actor.name, action, subject, detail)
+
+    def refused(self, actor: str, path: str, detail: Mapping[str, Any]) -> None:
+        """Enter in the audit log that somebody was refused something; not so often that it fills the disk."""
+        missed = self._refusals.refused
+        if self._refusals.allow():
+            self._refusals.refused = 0
+            with suppress(LittoralError), self.database.begin() as connection:
+                told = {**detail, "not_written_before": missed}
+                self.log.add(connection, actor or "unknown", "request-refused", path, told)
 
 
 def services(request: Request) -> Services:

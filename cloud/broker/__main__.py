@@ -1,6 +1,7 @@
 """`python -m cloud.broker SETTINGS`: the broker of the package as a shard, until it is told to end.
 
-A hang-up (SIGHUP) makes it read the revocation list again, as mosquitto does.
+A hang-up (SIGHUP) makes it read the revocation list again, as mosquitto does. Whom it denies something stands on stderr
+as mosquitto has it, for `watch`; who has no good certificate does not.
 """
 
 import asyncio
@@ -13,7 +14,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from cloud.limits import Limiter
 from federated.link.broker import Broker, serve
+
+_limit = Limiter(20, 100)
 
 
 def context_of(files: dict[str, str]) -> ssl.SSLContext:
@@ -27,6 +31,15 @@ def context_of(files: dict[str, str]) -> ssl.SSLContext:
     return context
 
 
+def denied(kind: str, name: str, topic: str) -> None:
+    """Tell of it, not too often; a topic may hold anything."""
+    if _limit.allow():
+        line = f"Denied {kind} from {name} ('{topic[:200]}')".replace("\n", " ").encode("ascii", "replace")
+        with contextlib.suppress(OSError):  # nobody reads
+            sys.stderr.buffer.write(line + b"\n")
+            sys.stderr.buffer.flush()
+
+
 async def _serve(told: dict[str, Any]) -> None:
     files = told["files"]
     context = context_of(files) if files else None
@@ -35,7 +48,7 @@ async def _serve(told: dict[str, Any]) -> None:
         loop.add_signal_handler(number, left.set)
     if context:
         loop.add_signal_handler(signal.SIGHUP, context.load_verify_locations, files["crl"])
-    broker = Broker(certificates=bool(files))
+    broker = Broker(certificates=bool(files), denied=denied)
     serving = asyncio.create_task(serve(broker, told["host"], told["port"], context))
     leaving = asyncio.create_task(left.wait())
     done, _ = await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)

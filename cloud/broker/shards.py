@@ -99,6 +99,8 @@ def configuration(shard: Shard, access: Path) -> str:
             "require_certificate true",
             "use_identity_as_username true",
             "tls_version tlsv1.2",  # at least
+            "log_type subscribe",  # `watch` reads whom it refuses: who would hear what is not theirs,
+            "log_type debug",  # and say it, which mosquitto tells there alone; 2 µs a message
         ]
     else:
         lines.append("allow_anonymous true")

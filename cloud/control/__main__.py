@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import gc
 import logging
+import os
 import resource
 import signal
 import ssl
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from cloud.home import Home
 from cloud.identity import Authority
 from cloud.identity.authority import CONTROLLER
 from cloud.settings import Settings as CloudSettings
+from edge_runtime.errors import BackendError
 
 _log = logging.getLogger("cloud.control")
 
@@ -76,7 +79,11 @@ def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     home = Home(args.home)
-    asyncio.run(_run(home, CloudSettings.load(home), ticking=not args.no_rollouts))
+    try:
+        asyncio.run(_run(home, CloudSettings.load(home), ticking=not args.no_rollouts))
+    except BackendError as error:  # the database is away at the start; later it is waited for
+        _log.error("the controller ends, and is started again: %s", error)
+        sys.exit(os.EX_TEMPFAIL)
 
 
 if __name__ == "__main__":

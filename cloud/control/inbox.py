@@ -157,7 +157,16 @@ class Inbox:
         if reported.target and reported.target != device.target:
             device.target = self.buffers.targets[device.name] = reported.target
         device.reported_v = reported.v
+        if reported.error:
+            self._erred(device, reported)
         self._outbox.answered(device)
+
+    def _erred(self, device: Known, reported: Reported) -> None:
+        """What a device refuses, such as what is not signed, is entered once for a wish, and once at its end."""
+        now = 2 * reported.v + (reported.state in ("failed", "reverted"))
+        if now > device.erred:
+            device.erred = now
+            self._enter(Refusal(device.name, reported.state, reported.error[:200], "update-error"))
 
     def _state(self, device: Known, shard: int, via: str, payload: bytes, now: float) -> None:
         if payload == b"here":
@@ -226,7 +235,11 @@ class Inbox:
 
     def _refuse(self, name: str, kind: str, reason: str) -> None:
         self.refused[kind if kind in (*topics.UP, "batch", "topic") else "other"] += 1
+        self._enter(Refusal(name[:64], kind[:32], reason[:200]))
+
+    def _enter(self, refusal: Refusal) -> None:
+        """Into the audit log, if it is not too much."""
         missed = self._log.refused
         if self._log.allow():
             self._log.refused = 0
-            self.buffers.refusals.append((Refusal(name[:64], kind[:32], reason[:200]), missed))
+            self.buffers.refusals.append((refusal, missed))

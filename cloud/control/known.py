@@ -27,14 +27,18 @@ class Known:
     via: str = ""
     desired_v: int = 0
     reported_v: int = 0
+    erred: int = (
+        -1
+    )  # what it had to say against a wish, as far as that was entered: 2 v, and 1 more at its end
 
 
 class Refusal(NamedTuple):
-    """A message that was not taken: who sent it, of what kind, and why."""
+    """A message that was not taken, or a wish that a device could not follow: whose, of what kind, and why."""
 
     device: str
     kind: str
     reason: str
+    action: str = "message-refused"
 
 
 class Told(NamedTuple):
@@ -84,13 +88,15 @@ def load(connection: Connection, names: list[str] | None = None) -> dict[str, Kn
     query = sa.select(
         devices.c.name, devices.c.site, devices.c.status, devices.c.target, devices.c.online, devices.c.seen,
         sa.func.coalesce(twins.c.desired_v, 0), sa.func.coalesce(twins.c.reported_v, 0),
+        twins.c.state.in_(("failed", "reverted")),
     ).select_from(devices.outerjoin(twins, devices.c.name == twins.c.device))  # fmt: skip
     found: dict[str, Known] = {}
     chosen = [query] if names is None else [query.where(devices.c.name.in_(names))]
     for each in chosen:
-        for name, site, status, target, online, seen, desired_v, reported_v in connection.execute(each):
+        for name, site, status, target, online, seen, desired_v, v, erred in connection.execute(each):
             via = "" if site == name else site
             found[name] = Known(
-                name, site, status == "enrolled", target, online, seen, -1, via, desired_v, reported_v
-            )
+                name, site, status == "enrolled", target, online, seen, -1, via, desired_v, v,
+                2 * v + 1 if erred else -1,
+            )  # fmt: skip
     return found

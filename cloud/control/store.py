@@ -88,7 +88,7 @@ class Store:
     def _refused(self, connection: Connection, buffers: Buffers) -> None:
         for refusal, missed in buffers.refusals:
             detail = {"kind": refusal.kind, "reason": refusal.reason, "not_written_before": missed}
-            self._audit.add(connection, "controller", "message-refused", refusal.device, detail)
+            self._audit.add(connection, "controller", refusal.action, refusal.device, detail)
 
     # -------------------------------------------------------------------------------- what goes out
     def taken_on(self) -> tuple[list[Wish], list[Ask]]:

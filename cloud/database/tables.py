@@ -47,7 +47,6 @@ devices = Table(
     Column("latitude", Float),
     Column("longitude", Float),
     Index("ix_devices_site", "site"),
-    Index("ix_devices_seen", "seen"),
 )
 
 _TWIN_DUE = text("desired_at > sent_at")

@@ -65,7 +65,7 @@ class Settings:
     port: int = 8443
     cache_bytes: int = 4 << 30
     store_bytes: int = 64 << 20
-    batch_s: float = 5.0
+    batch_s: float = 1.0
     agent: bool = True
     serve_port: int = 0
 

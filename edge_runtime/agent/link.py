@@ -122,12 +122,15 @@ class Link:
         client = self._client
         if client is None or not self._let_in.is_set():
             return False
-        with self._lock:
-            told = client.publish(topics.up(self._device, kind), content, qos=qos)
-            if told.rc:
-                return False
-            if done is not None:
+        # Not under our lock: paho's own is held when it calls `_published`, and each would wait for the other.
+        told = client.publish(topics.up(self._device, kind), content, qos=qos)
+        if told.rc:
+            return False
+        if done is not None:
+            with self._lock:
                 self._waits[told.mid] = done
+            if told.is_published():  # it may have been before that was noted; who takes it calls it
+                self._published(client, None, told.mid, None, None)
         return True
 
     # -------------------------------------------------------------------------------------- the thread

@@ -143,7 +143,8 @@ def test_what_the_repository_does_not_sign_is_refused(tmp_path, cloud, store, re
         cloud.wish(model=replace(one.release(), sha256=two.sha256), **SHORT)
         assert "is signed with SHA-256" in cloud.reaches("failed").error
         cloud.wish(model=replace(one.release(), path="kws/9/x86-64.bundle"), **SHORT)
-        assert "is not listed" in cloud.reaches("failed").error
+        cloud.wait("reported", lambda each: each.v == cloud.v and "is not listed" in each.error)
+        assert cloud.all("reported")[-1].state == "fetching"  # what it asks may be older than the wish
         repository.web.down = True
         cloud.wish(model=one.release(), **SHORT)
         cloud.wait("reported", lambda each: each.v == cloud.v and each.state == "fetching" and each.error)

@@ -1,5 +1,6 @@
 import hashlib
 import random
+import resource
 import shutil
 import socket
 from collections import namedtuple
@@ -141,6 +142,22 @@ def test_a_full_disk_is_noticed_before_anything_is_fetched(site, tmp_path, monke
     with pytest.raises(TransferError, match="MB of disk are free"):
         fetch(signed(site), {}, tmp_path)
     assert site.sent == 0
+
+
+def test_a_disk_that_fills_up_under_way_is_said_and_what_came_is_kept(site, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    waited = []
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_001, hard))
+    try:
+        with pytest.raises(TransferError, match=r"\.part: cannot be written: File too large"):
+            fetch(signed(site), {}, tmp_path, sleep=waited.append)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert waited == []  # the line is not to blame, so it is not tried again at once
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [CONTENT[:100_001]]
+    site.sent = 0
+    assert fetch(signed(site), {}, tmp_path).read_bytes() == CONTENT
+    assert site.sent == len(CONTENT) - 100_001
 
 
 def test_a_rate_is_kept(site, tmp_path):

@@ -50,6 +50,17 @@ def test_without_a_network_the_disk_answers_until_it_expires(made, site, tmp_pat
         later.release(PATH)
 
 
+def test_a_release_that_is_newer_than_what_the_disk_knows_is_asked_for_later(made, site, tmp_path):
+    trust = Trust(tmp_path / "trust", site.url, made.root)
+    trust.release(PATH)
+    new = made.publish(bundle(tmp_path / "b.bundle", 1).path)
+    site.read, read, site.status = (lambda _path: None), site.read, 503
+    with pytest.raises(TransferError, match="503"):
+        trust.release(new.path)
+    site.read, site.status = read, 0
+    assert trust.release(new.path).sha256 == new.sha256
+
+
 def test_a_device_that_never_reached_it_says_so(made, site, tmp_path):
     site.status = 503
     with pytest.raises(TransferError, match="cannot be reached"):

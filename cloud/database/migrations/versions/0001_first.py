@@ -48,7 +48,6 @@ Table(
     Column("latitude", Float),
     Column("longitude", Float),
     Index("ix_devices_site", "site"),
-    Index("ix_devices_seen", "seen"),
 )
 
 _TWIN_DUE = text("desired_at > sent_at")
