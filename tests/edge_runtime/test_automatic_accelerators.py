@@ -121,7 +121,7 @@ def test_a_simulation_is_not_taken_for_hardware(bundle):
 
 @needs_qnn
 def test_a_server_takes_no_simulator(bundle):
-    session = Models(Limits())._open(bundle.path)
+    session, _ = Models(Limits())._open(bundle.path)
     assert "offers a simulation" in str(session.choice)
 
 

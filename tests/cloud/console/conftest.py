@@ -97,7 +97,7 @@ def site(make_site):
     return make_site()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop must not outlive the module: others run their own
 def browser():
     """Chromium; where there is none the tests are left out, but not in CI."""
     if not CHROMIUM and not os.environ.get("CI"):

