@@ -6,16 +6,18 @@ not meet. Called again with the same arguments, a run that was cut off goes on.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Connection
+
 from cloud import runs
 from cloud.audit import Audit
 from cloud.database import Database
-from cloud.fleet import Device, Fleet
+from cloud.fleet import Fleet
 from cloud.home import Home
 from cloud.settings import Settings
 from edge_runtime.bundle import Bundle
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from federated.link.brokers import Listener
 
 _LOOK_S = 2.0
+Way = tuple[str, Path]
+"""The URL of a run's broker, and the folder with its devices' keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def federate(home: Home, run: Run, bundle: Bundle, test: Samples, *, actor: str 
     settings = Settings.load(home)
     database = Database(settings.database_url(home))
     fleet, folder = Fleet(database), home.root / "federated" / keys.check_name(run.name)
-    devices = [each.name for each in _selected(fleet, run.selector) if not each.site]
+    devices = [each.name for each in fleet.each(run.selector) if not each.site and each.status == "enrolled"]
     if not devices:
         raise InputError(f"no device fits {run.selector or 'all'!r} that is not behind a gateway")
     known = set(keys.load_all(folder / "keys", empty=True)) if (folder / "keys").exists() else set()
@@ -97,13 +101,6 @@ def federate(home: Home, run: Run, bundle: Bundle, test: Samples, *, actor: str 
             )  # fmt: skip
 
 
-def _selected(fleet: Fleet, selector: str) -> Iterator[Device]:
-    after = ""
-    while page := fleet.devices(selector, after=after, limit=1000):
-        yield from page
-        after = page[-1].name
-
-
 def _listener(home: Home, settings: Settings, port: int) -> "Listener":
     from federated.link.brokers import Listener
 
@@ -117,35 +114,37 @@ def _invited(
     fleet: Fleet, database: Database, devices: Sequence[str], broker: str, folder: Path, actor: str
 ) -> Iterator[None]:
     """Devices shall take part while the block runs, each with its own key."""
-    _wish(fleet, database, devices, actor, broker, folder)
+
+    def tell(action: str, way: Way | None) -> None:
+        with database.begin() as connection:
+            told = invite(connection, fleet, dict.fromkeys(devices, way))
+            Audit(database).add(connection, actor, action, broker, {"devices": told})
+
+    tell("federated.invite", (broker, folder))
     try:
         yield
     finally:
-        _wish(fleet, database, devices, actor)
+        tell("federated.end", None)
 
 
-def _wish(
-    fleet: Fleet,
-    database: Database,
-    devices: Sequence[str],
-    actor: str,
-    broker: str = "",
-    folder: Path | None = None,
-) -> None:
+def invite(connection: Connection, fleet: Fleet, ways: Mapping[str, Way | None]) -> int:
+    """Wish that devices take part in a run, each by its way; None: in none.
+
+    Returns:
+        How many were told; who has nothing to run has nothing that it could learn.
+    """
     wishes = {}
-    for twin in fleet.twins(devices):
+    for twin in fleet.twins(sorted(ways)):
         if twin.desired is None:
-            continue  # nobody has told it what to run, so there is nothing that it could learn
-        wish = None
-        if folder is not None:
-            key = keys.load(folder / f"{twin.device}.key")
+            continue
+        wish, way = None, ways[twin.device]
+        if way is not None:
+            key = keys.load(way[1] / f"{twin.device}.key")
             secret = {"device": key.device, "number": key.number, "key": key.secret.hex()}
-            wish = {"broker": broker, "key": secret, "threads": 1}
+            wish = {"broker": way[0], "key": secret, "threads": 1}
         wishes[twin.device] = replace(twin.desired, federated=wish)
-    with database.begin() as connection:
-        fleet.desire(connection, wishes)
-        action = "federated.invite" if folder is not None else "federated.end"
-        Audit(database).add(connection, actor, action, broker, {"devices": len(wishes)})
+    fleet.desire(connection, wishes)
+    return len(wishes)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cloud import runs
+from cloud.federation import Way, invite
 from edge_runtime import Bundle
 from edge_runtime.errors import LittoralError
 from examples.fleet_models import NAME, labels
@@ -81,20 +81,9 @@ def _words(options: Mapping[str, object]) -> list[str]:
     return [word for name, value in options.items() for word in (f"--{name}", str(value))]
 
 
-def _invite(story: Story, brokers: Mapping[str, tuple[str, Path] | None]) -> None:
-    """Wish that devices take part in a run: its broker, and the folder with their keys; None: in none."""
-    wishes = {}
-    for twin in story.cloud.fleet.twins(sorted(brokers)):
-        if twin.desired is None:
-            continue
-        wish, found = None, brokers[twin.device]
-        if found is not None:
-            key = keys.load(found[1] / f"{twin.device}.key")
-            secret = {"device": key.device, "number": key.number, "key": key.secret.hex()}
-            wish = {"broker": found[0], "key": secret, "threads": 1}
-        wishes[twin.device] = replace(twin.desired, federated=wish)
+def _invite(story: Story, ways: Mapping[str, Way | None]) -> None:
     with story.cloud.database.begin() as connection:
-        story.cloud.fleet.desire(connection, wishes)
+        invite(connection, story.cloud.fleet, ways)
 
 
 def _follow(story: Story, folder: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from onnx.parser import parse_model
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select
 
 from benchmarks.fleet_load.devices import Settings as Load
 from cloud.database import Database
@@ -162,11 +162,6 @@ class Cloud:
         query = select(devices.c.name, devices.c.seen).where(devices.c.name.in_(names))
         with self.database.read() as connection:
             return {row.name: row.seen for row in connection.execute(query)}
-
-    def settle(self) -> None:
-        """Forget what devices were told, so that the next case begins clean."""
-        with self.database.begin() as connection:
-            connection.execute(update(twins).values(rollout=""))
 
 
 class Crowd:

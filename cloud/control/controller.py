@@ -15,13 +15,14 @@ from typing import TypeVar
 from cloud import alerts
 from cloud.control.inbox import Inbox
 from cloud.control.known import Buffers, Known
-from cloud.control.link import Address, Link, keep
+from cloud.control.link import Link, keep
 from cloud.control.metrics import Metric
 from cloud.control.outbox import Outbox
 from cloud.control.store import POLL, Store, Touch
 from cloud.database import Database
 from edge_runtime.errors import BackendError, LittoralError
 from edge_runtime.messages import topics
+from edge_runtime.messages.address import Address
 
 _log = logging.getLogger("cloud.control")
 _FLUSH_S, _FLUSH_ROWS = 0.5, 1000

@@ -12,11 +12,10 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from edge_runtime.errors import InputError, TransferError
+from edge_runtime.errors import TransferError
 from edge_runtime.messages import topics
+from edge_runtime.messages.address import Address
 from federated.link import packets
 from federated.link.packets import Publish
 
@@ -31,28 +30,6 @@ _IN_FLIGHT = 30_000  # packet ids in use; below 65,535, so that none is taken tw
 _UINT16 = struct.Struct(">H")
 Messages = list[tuple[str, bytes]]
 """(topic, payload)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a shard is: from ``mqtt://HOST:PORT`` or ``mqtts://HOST:PORT``."""
-
-    host: str
-    port: int
-    tls: bool
-
-    @classmethod
-    def parse(cls, url: str) -> "Address":
-        """From a URL; raises InputError."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            port, parts = None, urlsplit("")
-        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-            raise InputError(f"broker '{url}': expected mqtt://HOST:PORT or mqtts://HOST:PORT")
-        tls = parts.scheme == "mqtts"
-        return cls(parts.hostname, port or (8883 if tls else 1883), tls)
 
 
 class Link(asyncio.Protocol):

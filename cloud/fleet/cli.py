@@ -3,8 +3,8 @@
 import argparse
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,7 @@ from edge_runtime.command import Command
 from edge_runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from cloud.fleet import Device, Fleet
-
-_PAGE = 1000
+    from cloud.fleet import Fleet
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -36,16 +34,6 @@ def _fleet(args: argparse.Namespace) -> "Fleet":
     return Fleet(Database(Settings.load(home).database_url(home)))
 
 
-def _all(fleet: "Fleet", selector: str, most: int) -> "Iterator[Device]":
-    after = ""
-    while most > 0:
-        page = fleet.devices(selector, after=after, limit=min(most, _PAGE))
-        yield from page
-        if len(page) < _PAGE:
-            return
-        most, after = most - len(page), page[-1].name
-
-
 # ------------------------------------------------------------------------------------------ list
 def _list_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -57,7 +45,7 @@ def _list_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _list(args: argparse.Namespace) -> None:
     fleet = _fleet(args)
-    found = list(_all(fleet, args.selector, args.limit))
+    found = list(islice(fleet.each(args.selector), max(args.limit, 0)))
     if args.json:
         for device in found:
             print(json.dumps(asdict(device)))

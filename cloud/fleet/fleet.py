@@ -25,6 +25,7 @@ from edge_runtime.messages.fields import Fields
 _CHUNK = 1000  # names in one statement
 _LABELS = 64
 T = TypeVar("T")
+_PAGE = 1000  # devices that are read at once
 
 
 class Fleet:
@@ -45,6 +46,13 @@ class Fleet:
                 limit
             )
             return [device_of(row) for row in connection.execute(query).mappings()]
+
+    def each(self, selector: Selector | str | None = None) -> Iterator[Device]:
+        """All devices that are meant, in the order of their names, read page by page."""
+        after = ""
+        while page := self.devices(selector, after=after, limit=_PAGE):
+            yield from page
+            after = page[-1].name
 
     def names(self, selector: Selector | str | None = None) -> list[str]:
         """The names of all devices that are meant and not retired, in order."""

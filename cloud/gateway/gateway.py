@@ -10,7 +10,6 @@
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
 import shutil
@@ -30,7 +29,7 @@ from cloud.gateway.cache import Cache, Upstream
 from cloud.gateway.link import Uplink, keep
 from cloud.gateway.local import LocalBroker, server_context
 from cloud.gateway.store import Store
-from edge_runtime.agent import credential
+from edge_runtime.agent import credential, durable
 from edge_runtime.errors import InputError, LittoralError
 from edge_runtime.files import write_text
 from edge_runtime.messages import topics
@@ -107,7 +106,7 @@ class Gateway:
                 f"{home}: '{self.identity.device}' is a device of the site '{self.identity.site}'; "
                 "a gateway is enrolled under its site's name: littoral fleet enrol NAME --site NAME"
             )
-        self._alone = _lock(home)
+        self._alone = durable.alone(home, f"{home}: another gateway runs in this folder")
         self.tls = self.identity.url.startswith("https")
         if not self.tls and self.settings.listen not in ("127.0.0.1", "::1", "localhost"):
             raise InputError("without TLS nobody proves who they are; only 127.0.0.1 is listened on")
@@ -354,13 +353,3 @@ async def _child(command: Sequence[str], needs: Path | None = None) -> None:
         pause = _RESTART_S[0] if time.monotonic() - began > 60 else min(2 * pause, _RESTART_S[1])
         _LOG.warning("%s ended with status %d; again in %.0f s", command[3], status, pause)
         await asyncio.sleep(pause)
-
-
-def _lock(home: Path) -> Any:
-    file = (home / "lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise InputError(f"{home}: another gateway runs in this folder") from error
-    return file

@@ -6,9 +6,9 @@ import ssl
 import struct
 from collections.abc import Callable, Sequence
 
-from cloud.control.link import Address
 from edge_runtime.errors import TransferError
 from edge_runtime.messages import topics
+from edge_runtime.messages.address import Address
 from federated.link import packets
 from federated.link.packets import Publish
 

@@ -28,7 +28,7 @@ from cloud.database import Database
 from cloud.home import Home
 from edge_runtime.console import progress
 from edge_runtime.errors import BackendError, InputError
-from edge_runtime.files import atomic, existing
+from edge_runtime.files import atomic, existing, sha256
 
 _SCHEMA = 1
 _ABOUT, _DIGESTS = "backup.json", "digests.json"
@@ -221,7 +221,7 @@ def _extract(source: Path, folder: Path) -> Backup:
                 digests = dict(json.loads(_content(archive, entry)))
             elif entry.isreg():
                 archive.extract(entry, folder, filter="data")
-                found[entry.name] = _digest(folder / entry.name)
+                found[entry.name] = sha256(folder / entry.name)
     if digests is None:
         raise InputError(f"{source}: is cut short: {_DIGESTS} is missing")
     wrong = sorted(name for name in {*digests, *found} if digests.get(name) != found.get(name))
@@ -238,11 +238,6 @@ def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
     if stream is None or entry.size > 64 * _CHUNK:
         raise ValueError(f"{entry.name} is no file, or is too long")
     return stream.read()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _flush(path: Path) -> None:

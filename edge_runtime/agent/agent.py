@@ -4,7 +4,6 @@ Everything happens on one thread; the connection's and the children's threads on
 is written down before anything is done about it; what cannot be written down is not done, but for the way back.
 """
 
-import fcntl
 import json
 import logging
 import queue
@@ -15,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.agent import credential, reporting
+from edge_runtime.agent import credential, durable, reporting
 from edge_runtime.agent import events as on
 from edge_runtime.agent.commands import Commands
 from edge_runtime.agent.conditions import FILE as CONDITIONS
@@ -28,7 +27,7 @@ from edge_runtime.agent.settings import Settings
 from edge_runtime.agent.standing import State
 from edge_runtime.agent.telemetry import Telemetry
 from edge_runtime.agent.updating import Updating
-from edge_runtime.errors import FleetError, InputError, LittoralError
+from edge_runtime.errors import FleetError, LittoralError
 from edge_runtime.messages import Command, Desired, Reported, Result, topics
 from edge_runtime.messages.twin import ENDED
 
@@ -67,7 +66,7 @@ class Agent:
     ) -> None:
         self.store, self.settings = store, settings or Settings.load(store)
         self.identity, self._clock = credential.load(store), clock
-        self._lock = _alone(store)
+        self._lock = durable.alone(store, f"{store}: another agent is at work here")
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._began, self._ended, self.restart = time.monotonic(), False, False
         self._floor, self._floor_at = _learnt(store), self._began
@@ -301,17 +300,6 @@ class Agent:
             self.link.again()
 
         self.updating.errand(["errand", "renew"], heard, 120)
-
-
-def _alone(store: Path) -> Any:
-    """A lock on the store, for two agents would undo each other's work."""
-    stream = (store / "lock").open("w")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        stream.close()
-        raise InputError(f"{store}: another agent is at work here") from error
-    return stream
 
 
 def _learnt(store: Path) -> float:

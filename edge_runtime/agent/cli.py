@@ -49,9 +49,9 @@ def _serve(args: argparse.Namespace) -> None:
     import signal
 
     from edge_runtime.agent.agent import Agent
-    from edge_runtime.agent.link import Address
     from edge_runtime.agent.logs import JsonLines
     from edge_runtime.child import python
+    from edge_runtime.messages.address import Address
 
     for url in args.broker:
         Address.parse(url)

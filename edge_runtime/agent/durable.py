@@ -4,11 +4,15 @@
 says that the disk is full.
 """
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
+
+from edge_runtime.errors import InputError
 
 step: Callable[[str], None] = lambda _what: None  # noqa: E731
 
@@ -34,6 +38,21 @@ def write(path: Path, content: bytes, mode: int = 0o644) -> None:
         with suppress(OSError):
             beside.unlink()
         raise
+
+
+def alone(folder: Path, refusal: str) -> IO[str]:
+    """A lock on the folder that lasts as long as the file is open, for two that work in one undo each other's work.
+
+    Raises:
+        InputError: another process has it; `refusal` is the sentence.
+    """
+    stream = (folder / "lock").open("w")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        stream.close()
+        raise InputError(refusal) from error
+    return stream
 
 
 def move(source: Path, path: Path) -> None:

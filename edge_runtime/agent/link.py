@@ -12,44 +12,17 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from edge_runtime.errors import BackendError, InputError
 from edge_runtime.messages import topics
+from edge_runtime.messages.address import Address
 
 _log = logging.getLogger(__name__)
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
 _FIRST_S, _LAST_S = 1.0, 300.0  # spans of the wait between tries
 _KEEP_ALIVE_S = 60
 _CONNECT_S = 20  # until a broker has let the device in
 _STAYED_S = 60  # a connection that lasted so long makes the next wait short again
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a broker is."""
-
-    host: str
-    port: int
-    tls: bool
-
-    @classmethod
-    def parse(cls, url: str) -> "Address":
-        """Read ``mqtts://host:8883`` or ``mqtt://host:1883``.
-
-        Raises:
-            InputError: it is neither.
-        """
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            parts, port = urlsplit(""), None
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise InputError(f"broker '{url[:100]}': expected mqtts://HOST:PORT or mqtt://HOST:PORT")
-        return cls(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "mqtts")
 
 
 class Link:

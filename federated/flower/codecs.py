@@ -15,11 +15,12 @@ from edge_runtime.tensors import Array
 from federated.codecs import decode, parse, spec
 from federated.codecs.downlink import Published, apply, publish
 from federated.codecs.signsgd import Vote
+from federated.flower.around import Around
 from federated.flower.arrays import from_record, to_record
 from federated.flower.client import ARRAYS, MESSAGE, UPDATE, WAY
 
 
-class Compressed(Strategy):  # type: ignore[misc]
+class Compressed(Around):
     """`inner`, with clients that answer in the codec `up` and, if there is one, a model that is sent in `down`.
 
     A reply that cannot be decoded is left out. With `down` the strategy's model is the one that devices decode, so
@@ -92,21 +93,6 @@ class Compressed(Strategy):  # type: ignore[misc]
             except LittoralError as error:
                 failed[reply.metadata.src_node_id] = str(error)
         return readable, failed
-
-    def configure_evaluate(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """The inner strategy's messages; they hold the whole model."""
-        found: Iterable[Message] = self.inner.configure_evaluate(server_round, arrays, config, grid)
-        return found
-
-    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """The inner strategy's aggregate."""
-        return self.inner.aggregate_evaluate(server_round, replies)
-
-    def summary(self) -> None:
-        """The inner strategy's."""
-        self.inner.summary()
 
     def _prepare(self, message: Message) -> Message:
         names = {"up": spec(self._up) if self._up else "", "down": spec(self._down) if self._down else ""}

@@ -26,26 +26,10 @@ RAISED = 2  # Flower's code for "the ClientApp raised an exception"
 _LOGGER = "flwr"
 
 
-class InProcessGrid(Grid):  # type: ignore[misc]
-    """A Grid whose nodes 0 to `clients` - 1 are answered by `app`, one after the other, in this process.
+class OwnGrid(Grid):  # type: ignore[misc]
+    """What our Grids have in common: Flower's description of the run is kept, and a message is what it says."""
 
-    A node keeps its Context from message to message. What a client raises becomes that node's error reply.
-    """
-
-    def __init__(self, app: ClientApp, clients: int) -> None:
-        self._app = app
-        self._contexts = {
-            node: Context(
-                run_id=1,
-                node_id=node,
-                node_config={"partition-id": node, "num-partitions": clients},
-                state=RecordDict(),
-                run_config={},
-            )
-            for node in range(clients)
-        }
-        self._replies: dict[str, Message] = {}
-        self._run: Any = None
+    _run: Any = None
 
     def set_run(self, run: Any) -> None:
         """Keep Flower's description of the run; nothing here depends on it."""
@@ -66,6 +50,27 @@ class InProcessGrid(Grid):  # type: ignore[misc]
     ) -> Message:
         """A message to a node."""
         return Message(content, dst_node_id, message_type, group_id=group_id, ttl=ttl)
+
+
+class InProcessGrid(OwnGrid):
+    """A Grid whose nodes 0 to `clients` - 1 are answered by `app`, one after the other, in this process.
+
+    A node keeps its Context from message to message. What a client raises becomes that node's error reply.
+    """
+
+    def __init__(self, app: ClientApp, clients: int) -> None:
+        self._app = app
+        self._contexts = {
+            node: Context(
+                run_id=1,
+                node_id=node,
+                node_config={"partition-id": node, "num-partitions": clients},
+                state=RecordDict(),
+                run_config={},
+            )
+            for node in range(clients)
+        }
+        self._replies: dict[str, Message] = {}
 
     def get_node_ids(self) -> list[int]:
         """The clients' numbers."""

@@ -12,14 +12,14 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from flwr.app import ConfigRecord, Error, Message, MetricRecord, RecordDict
-from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp import ServerApp
 
 from edge_runtime.errors import TransferError
 from federated.flower.arrays import from_record, to_record
-from federated.flower.grid import RAISED, run_over
+from federated.flower.grid import RAISED, OwnGrid, run_over
 from federated.link import chunks, wire
 from federated.link.hub import Hub
 from federated.link.keys import Key
@@ -49,7 +49,7 @@ class _Desk:
     changed: threading.Condition = field(default_factory=threading.Condition)
 
 
-class MqttGrid(Grid):  # type: ignore[misc]
+class MqttGrid(OwnGrid):
     """A Grid whose nodes are the enrolled devices that are there; a node's id is its device's number.
 
     A context manager: it is connected inside.
@@ -79,7 +79,6 @@ class MqttGrid(Grid):  # type: ignore[misc]
         self._device = {key.number: device for device, key in keys.items()}
         self._desk = _Desk()
         self._asked: dict[bytes, int] = {}
-        self._described: Any = None
         self._seconds: dict[int, float] = {}
         self.hub = Hub(address, keys, self._take, chunk_bytes=chunk_bytes, max_bytes=max_bytes, folder=folder)
 
@@ -89,26 +88,6 @@ class MqttGrid(Grid):  # type: ignore[misc]
 
     def __exit__(self, *details: object) -> None:
         self.hub.__exit__(*details)
-
-    def set_run(self, run: Any) -> None:
-        """Keep Flower's description of the run; nothing here depends on it."""
-        self._described = run
-
-    @property
-    def run(self) -> Any:
-        """What `set_run` was given."""
-        return self._described
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """A message to a node."""
-        return Message(content, dst_node_id, message_type, group_id=group_id, ttl=ttl)
 
     @property
     def names(self) -> dict[int, str]:

@@ -18,6 +18,7 @@ from edge_runtime.errors import InputError, hint
 from edge_runtime.tensors import Array
 from federated import spec
 from federated.aggregate import sample_clients
+from federated.flower.around import Around
 from federated.flower.arrays import from_record, to_record
 
 STRATEGIES: dict[str, type[Strategy]] = {
@@ -61,7 +62,7 @@ class _Chosen:
         return self._nodes
 
 
-class Named(Strategy):  # type: ignore[misc]
+class Named(Around):
     """One of Flower's strategies with `count` clients a round, chosen by seed and round."""
 
     def __init__(self, inner: Strategy, count: int, seed: int) -> None:
@@ -92,21 +93,6 @@ class Named(Strategy):  # type: ignore[misc]
         return to_record(
             {name: _cast(each, self.before.get(name)) for name, each in from_record(arrays).items()}
         ), metrics
-
-    def configure_evaluate(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """The inner strategy's messages."""
-        found: Iterable[Message] = self.inner.configure_evaluate(server_round, arrays, config, grid)
-        return found
-
-    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """The inner strategy's aggregate."""
-        return self.inner.aggregate_evaluate(server_round, replies)
-
-    def summary(self) -> None:
-        """The inner strategy's."""
-        self.inner.summary()
 
     def state(self) -> dict[str, Array]:
         """What the next round depends on besides the model: arrays by name, for the checkpoint."""
