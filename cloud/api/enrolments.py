@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
+from fastapi.responses import FileResponse
 from sqlalchemy import delete, select
 
 from cloud.api.bodies import Enrol, Enrolment, Renewal
@@ -71,6 +72,12 @@ def enrol(body: Enrol, request: Request, parts: Parts) -> dict[str, Any]:
 def renew(body: Renewal, request: Request, parts: Parts) -> dict[str, Any]:
     """A newer certificate for a device that still has a good one: the old key signs the new request."""
     return _given(request, parts, lambda: parts.enrolments.renew(body.model_dump()))
+
+
+@devices.get("/crl", response_class=FileResponse)
+def revoked(parts: Parts) -> FileResponse:
+    """The authority's revocation list (RFC 5280), PEM, for gateways; signed, and no secret."""
+    return FileResponse(parts.home.ca / "crl.pem", media_type="application/x-pem-file")
 
 
 def _given(request: Request, parts: Services, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@
     HOME/credential/       who it is (edge_runtime.agent.credential)
     HOME/site.sqlite       twins of its devices, and what the cloud has not got yet
     HOME/cache/            bundles and metadata
+    HOME/revoked.pem       whom it lets in no more
     HOME/agent/            the store of the agent beside it, which keeps the site's own model
 """
 
@@ -28,9 +29,10 @@ from cloud.gateway.bridge import Bridge
 from cloud.gateway.cache import Cache, Upstream
 from cloud.gateway.link import Uplink, keep
 from cloud.gateway.local import LocalBroker, server_context
+from cloud.gateway.revoked import Revoked
 from cloud.gateway.store import Store
 from edge_runtime.agent import credential, durable
-from edge_runtime.errors import InputError, LittoralError
+from edge_runtime.errors import InputError, LittoralError, TransferError
 from edge_runtime.files import write_text
 from edge_runtime.messages import topics
 from federated.link.broker import serve
@@ -56,6 +58,7 @@ class Settings:
         batch_s: seconds for which beats and statistics are gathered.
         agent: whether an agent runs beside it, for a model of the site's own.
         serve_port: where that model answers devices that are too small, as `littoral serve`; 0 for nowhere.
+        revoked_s: seconds between looks at the cloud's revocation list.
     """
 
     listen: str = "127.0.0.1"
@@ -67,12 +70,13 @@ class Settings:
     batch_s: float = 1.0
     agent: bool = True
     serve_port: int = 0
+    revoked_s: float = 30.0
 
     def __post_init__(self) -> None:
         for name in ("broker_port", "port", "serve_port"):
             if not 0 <= getattr(self, name) < 65_536:
                 raise InputError(f"{name} {getattr(self, name)}: expected a port, 0 to 65535")
-        if self.batch_s <= 0 or self.cache_bytes < 1 << 20 or self.store_bytes < 1 << 16:
+        if min(self.batch_s, self.revoked_s) <= 0 or self.cache_bytes < 1 << 20 or self.store_bytes < 1 << 16:
             raise InputError(
                 "a gateway gathers for more than 0 s, and keeps at least 1 MB of bundles and 64 KB of messages"
             )
@@ -112,8 +116,10 @@ class Gateway:
             raise InputError("without TLS nobody proves who they are; only 127.0.0.1 is listened on")
         self.store = Store(home / "site.sqlite", self.settings.store_bytes)
         self.bridge = Bridge(self.identity.device, self.store, self._tell)
-        self.broker = LocalBroker(self._heard, certificates=self.tls)
+        self.revoked = Revoked(home / "revoked.pem", self._file(credential.AUTHORITY)) if self.tls else None
+        self.broker = LocalBroker(self._heard, certificates=self.tls, revoked=self.revoked or frozenset())
         self.upstream = Upstream(self.identity.repository, self._context)
+        self.desk = http.Desk(self.identity.url, self._context, self.local)
         self.cache: Cache | None = None
         self.broker_port, self.port = self.settings.broker_port, self.settings.port
         self._link: Uplink | None = None
@@ -148,6 +154,7 @@ class Gateway:
             self._upward(),
             self._downward(),
             self._renew(context, web),
+            self._revoke(),
             *self._children(),
         )
         tasks += [asyncio.create_task(each) for each in loops]
@@ -179,8 +186,9 @@ class Gateway:
 
     def _web(self) -> uvicorn.Server:
         assert self.cache is not None  # noqa: S101
-        desk = http.Desk(self.identity.url, self._context, self.local)
-        app = http.app(self.cache, desk, lambda: self._file(credential.AUTHORITY).read_bytes(), self.health)
+        app = http.app(
+            self.cache, self.desk, lambda: self._file(credential.AUTHORITY).read_bytes(), self.health
+        )
         tls: dict[str, Any] = {}
         if self.tls:
             tls = {
@@ -275,6 +283,16 @@ class Gateway:
                     _LOG.warning("the certificate is not renewed: %s", error)
             await asyncio.sleep(_RENEW_S)
 
+    async def _revoke(self) -> None:
+        while self.revoked is not None:
+            try:
+                if self.revoked.take(await asyncio.to_thread(self.desk.revoked)):
+                    self.broker.expel()
+            except TransferError as error:
+                _LOG.warning("the revocation list stays as it was: %s", error)
+            await asyncio.sleep(self.settings.revoked_s)
+        await asyncio.Event().wait()  # who has no certificate cannot lose it
+
     def local(self) -> dict[str, Any]:
         """Where a device of this site finds what it needs."""
         s = "s" if self.tls else ""
@@ -319,6 +337,7 @@ class Gateway:
             "waiting_bytes": self.store.waiting_bytes,
             "dropped": self.store.dropped,
             "refused": self.bridge.refused,
+            "flooded": self.broker.flooded,
             "blobs": blobs,
             "blob_bytes": held,
             "uplink_bytes": self.upstream.bytes,

@@ -17,7 +17,7 @@ from cloud.repository.http import Application, Receive, Scope, Send, span
 from edge_runtime.errors import TransferError
 
 _BODY_BYTES = 32 << 10
-_ANSWER_BYTES = 1 << 20
+_ANSWER_BYTES = 16 << 20  # a revocation list has 40 bytes for each certificate
 _YEAR = b"public, max-age=31536000, immutable"
 
 
@@ -39,7 +39,30 @@ class Desk:
         self._url, self._context, self._instead = url, context, instead
 
     def ask(self, path: str, body: bytes) -> tuple[int, bytes]:
-        """Status and body of the cloud's answer; in a thread."""
+        """Status and body of the cloud's answer to a device's request; in a thread."""
+        try:
+            status, content = self._exchange("POST", path, body)
+            if status == 200:
+                content = json.dumps({**json.loads(content), **self._instead()}).encode()
+        except (OSError, ValueError, http.client.HTTPException):
+            return 503, b'{"detail": "the cloud cannot be reached; try again later"}'
+        return status, content
+
+    def revoked(self) -> bytes:
+        """The authority's revocation list as the cloud has it now, PEM; in a thread.
+
+        Raises:
+            TransferError: it cannot be had.
+        """
+        try:
+            status, content = self._exchange("GET", "/crl")
+        except (OSError, http.client.HTTPException) as error:
+            raise TransferError(f"{self._url}/crl: {error}") from error
+        if status != 200:
+            raise TransferError(f"{self._url}/crl: refused with {status}")
+        return content
+
+    def _exchange(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         parts = urlsplit(self._url)
         host = parts.hostname or ""
         made = (
@@ -48,15 +71,10 @@ class Desk:
             else http.client.HTTPConnection(host, parts.port, timeout=30)
         )
         try:
-            made.request("POST", parts.path.rstrip("/") + path, body, {"Content-Type": "application/json"})
+            headers = {"Content-Type": "application/json"} if body else {}
+            made.request(method, parts.path.rstrip("/") + path, body, headers)
             answer = made.getresponse()
-            content = answer.read(_ANSWER_BYTES)
-            if answer.status == 200:
-                content = json.dumps({**json.loads(content), **self._instead()}).encode()
-        except (OSError, ValueError, http.client.HTTPException):
-            return 503, b'{"detail": "the cloud cannot be reached; try again later"}'
-        else:
-            return answer.status, content
+            return answer.status, answer.read(_ANSWER_BYTES)
         finally:
             made.close()
 

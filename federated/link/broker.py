@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from edge_runtime.errors import TransferError
 from federated.link import packets, topics
@@ -114,10 +115,10 @@ class Broker:
                 found[name] = found.get(name, Traffic()) + session.client.traffic()
         return found
 
-    def admit(self, connect: Connect, certified: str) -> str | None:
-        """The name of who connects, or None if it cannot prove it."""
+    def admit(self, connect: Connect, certificate: Mapping[str, Any]) -> str | None:
+        """The name of who connects, with this certificate as `ssl` tells it, or None if it cannot prove it."""
         if self._certificates:
-            return certified or None
+            return _common_name(certificate) or None
         if self._passwords is None:
             return connect.user or connect.client_id
         known = self._passwords.get(connect.user)
@@ -186,6 +187,14 @@ class Broker:
         self._sessions.pop(client_id, None)
 
 
+def _common_name(certificate: Mapping[str, Any]) -> str:
+    for part in certificate.get("subject", ()):
+        for key, value in part:
+            if key == "commonName":
+                return str(value)
+    return ""
+
+
 _EVERYWHERE = (COORDINATOR, "controller")  # of a federation, and of a fleet
 
 
@@ -244,6 +253,10 @@ class Client(asyncio.Protocol):
         """Bytes at the socket of this connection."""
         return of_socket(self._transport.get_extra_info("socket")) if self._transport else Traffic()
 
+    def certificate(self) -> Mapping[str, Any]:
+        """What the client proved by TLS, as `ssl` tells it; empty for nothing."""
+        return (self._transport.get_extra_info("peercert") if self._transport else None) or {}
+
     def close(self, *, will: bool = False) -> None:
         """End the connection; `will` says that the client did not wish it."""
         connect, self._connect = self._connect, None
@@ -277,7 +290,7 @@ class Client(asyncio.Protocol):
             self.write(packets.connack(packets.WRONG_VERSION))
             self.close()
             return
-        name = self._broker.admit(connect, self._certified())
+        name = self._broker.admit(connect, self.certificate())
         if name is None or connect.client_id != name:  # else one could take over another's session
             self.write(packets.connack(packets.NOT_AUTHORISED))
             self.close()
@@ -290,18 +303,6 @@ class Client(asyncio.Protocol):
             self._timer.cancel()
         self._watch(connect.keep_alive_s * 1.5)
         self._broker.session(connect.client_id).again()
-
-    _broker_knows_names = (
-        True  # the client's id is the name it proves, so nobody takes over another's session
-    )
-
-    def _certified(self) -> str:
-        held = self._transport.get_extra_info("peercert") if self._transport else None
-        for part in (held or {}).get("subject", ()):
-            for key, value in part:
-                if key == "commonName":
-                    return str(value)
-        return ""
 
     def _watch(self, seconds: float) -> None:
         """Close when nothing was heard for so long (3.1.1, section 3.1.2.10)."""

@@ -66,5 +66,5 @@ function shown(plan) {
   return card("What it would do", h("p", {}, h("b", {}, `${number(plan.devices)} devices`), ` would get it, and fetch ${bytes(plan.bytes)} together where no patch applies.`),
     table("Phases", [["Phase", (each) => each.text], ["Devices", (each) => number(each.devices), "right"], ["Soak", (each) => span(each.soak_s), "right"], ...targets.map((target) => [target, (each) => number(each.targets[target] ?? 0), "right"])], plan.phases),
     h("p", {}, "First: ", Object.values(plan.canaries).flat().slice(0, 12).map((each, i) => [i ? ", " : "", h("a", { href: `#/device/${each}` }, each)])),
-    out.length > 0 && h("p", {}, "Left out, for the release has no bundle for them: ", out.map(([target, each]) => `${target} (${number(each.devices)})`).join(", ")));
+    out.length > 0 && h("p", {}, "Left out, for the release has no bundle for them: ", out.map(([target, each]) => `${target || "unknown target"} (${number(each.devices)})`).join(", ")));
 }

@@ -82,7 +82,7 @@ function targets(found) {
   return card("Targets", table("Targets", [
     ["Target", ([name]) => name], ["Devices", ([, each]) => number(each.devices), "right"], ["May have it now", ([, each]) => number(each.allowed), "right"], ["Told", ([, each]) => number(each.told), "right"],
     ["Done", ([, each]) => number(each.done), "right"], ["Failed", ([, each]) => number(each.failed), "right"], ["Away", ([, each]) => number(each.away), "right"],
-  ], rows, "No device is selected."), out.length > 0 && h("p", { class: "quiet" }, "Left out, for the release has no bundle for them: ", out.map(([target, each]) => `${target} (${number(each.devices)}, such as ${each.first})`).join(", ")));
+  ], rows, "No device is selected."), out.length > 0 && h("p", { class: "quiet" }, "Left out, for the release has no bundle for them: ", out.map(([target, each]) => `${target || "unknown target"} (${number(each.devices)}, such as ${each.first})`).join(", ")));
 }
 
 function plan({ spec, created, ended }) {

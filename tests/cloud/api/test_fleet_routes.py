@@ -1,6 +1,7 @@
 """Devices, groups, commands, alerts, runs, the audit log: what is read, what is changed, and the entry of it."""
 
 import pytest
+from cryptography import x509
 
 from edge_runtime.messages import Desired
 
@@ -187,6 +188,11 @@ def test_an_enrolment_string_is_shown_once_and_can_be_taken_back(client):
     refused = client("").post("/enrol", json={"token": token, "csr": "x"})
     assert refused.status_code == 403
     assert audited(client, "enrolment")["actor"] == "ada"
+
+
+def test_the_revocation_list_is_there_for_whoever_asks(client):
+    found = x509.load_pem_x509_crl(client("").get("/crl").content)
+    assert found.issuer.rfc4514_string().startswith("CN=Littoral ")
 
 
 def test_runs_have_their_rounds_and_a_report_that_may_do_nothing(client):

@@ -53,6 +53,7 @@ NEEDS = {
     ("GET", "/metrics"): "viewer",
     ("POST", "/enrol"): None,
     ("POST", "/renew"): None,
+    ("GET", "/crl"): None,
     ("GET", "/healthz"): None,
 }
 FILLED = {

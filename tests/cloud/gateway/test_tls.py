@@ -131,6 +131,13 @@ def test_a_site_by_tls_from_first_contact_on(cloud, tmp_path):
         with pytest.raises(TransferError):
             credential.enrol(tmp_path / "pi-4", second.replace("#", "#x", 1))  # not the token
         assert credential.enrol(tmp_path / "pi-3", second).device == "pi-3"
+
+        # who is retired is put out of the site, too, and stays out
+        context = credential.context(tmp_path / "pi-2")
+        there = Peer("pi-2", ports[0], context).ready()
+        fleet.retire("pi-2")
+        assert there.closed.wait(60)
+        assert not let_in("pi-2", ports[0], context)
     finally:
         if small:
             small.link.stop()
