@@ -7,7 +7,8 @@ import pytest
 
 # A technique of compression is a function and a class of its parameters.
 @pytest.mark.parametrize(
-    ("name", "most"), [("edge_runtime", 12), ("converter", 12), ("compress", 40), ("federated", 12)]
+    ("name", "most"),
+    [("edge_runtime", 12), ("converter", 12), ("compress", 40), ("federated", 12), ("cloud", 12)],
 )
 def test_all_is_sorted_complete_and_small(name, most):
     package = importlib.import_module(name)

@@ -5,6 +5,8 @@ command that the settings name. What nobody knows is None, and does not keep the
 after the device may say it in a file, ``conditions.json`` in the agent's folder, which counts for more::
 
     {"charging": true, "idle": true, "unmetered": false}
+
+It is read again whenever somebody asks; one that is damaged leaves what was said before.
 """
 
 import json
@@ -13,8 +15,11 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from edge_runtime.errors import InputError
 
 _POWER, _PROC = Path("sys/class/power_supply"), Path("proc")
 FILE = "conditions.json"
@@ -42,6 +47,14 @@ class Now:
             return "others need the processor"
         return "its link is metered" if self.metered else ""
 
+    @property
+    def known(self) -> dict[str, bool]:
+        """What is known, by the names that the file has."""
+        power = None if self.power == "unknown" else self.power != "battery"
+        unmetered = None if self.metered is None else not self.metered
+        found = dict(zip(_NAMES, (power, self.idle, unmetered), strict=True))
+        return {name: value for name, value in found.items() if value is not None}
+
 
 class Conditions:
     """Asks for what is known: call it. The processor is judged over the time since the call before.
@@ -54,6 +67,7 @@ class Conditions:
 
     def __init__(self, command: Sequence[str] = (), said: Path | None = None, root: Path = Path("/")) -> None:
         self._command, self._said, self._root = tuple(command), said, root
+        self._last: dict[str, bool] = {}
         self._idle: bool | None = None
         self._metered: bool | None = None
         self._asked = -_METERED_S
@@ -74,12 +88,9 @@ class Conditions:
         )
 
     def _read(self) -> dict[str, bool]:
-        """What the file says; nothing where there is none, or where it is damaged."""
-        try:
-            found = json.loads(self._said.read_bytes()) if self._said else {}
-            return {name: found[name] for name in _NAMES if isinstance(found.get(name), bool)}
-        except (OSError, ValueError, AttributeError):
-            return {}
+        with suppress(InputError):
+            self._last = read(self._said) if self._said and self._said.exists() else {}
+        return self._last
 
     def _watch(self, now: float, own: Sequence[int]) -> None:
         if self._mark is not None and now - self._mark[0] < _WINDOW_S:
@@ -90,6 +101,22 @@ class Conditions:
             others = busy - self._mark[1] - max(mine - self._mark[3], 0.0)
             self._idle = others / (total - self._mark[2]) < _BUSY
         self._mark = (now, busy, total, mine)
+
+
+def read(path: Path) -> dict[str, bool]:
+    """What the file says of "charging", "idle" and "unmetered".
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        found = dict(json.loads(path.read_text("utf-8")).items())
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: cannot be read as conditions: {error}") from error
+    said = {name: found[name] for name in _NAMES if name in found}
+    if not all(isinstance(each, bool) for each in said.values()):
+        raise InputError(f"{path}: expected true or false for {', '.join(_NAMES)}")
+    return said
 
 
 def power(folder: Path = Path("/") / _POWER) -> str:

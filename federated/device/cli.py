@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from edge_runtime import console, data
 from edge_runtime.command import Command
 from edge_runtime.errors import InputError
+from edge_runtime.files import existing
 from edge_runtime.trainer import Trainer
 from federated.link import keys, options
 from federated.link.keys import Key
@@ -66,6 +68,17 @@ def _encryption(args: argparse.Namespace) -> "DeviceKey | None":
     return he.load_device(args.encryption_key)
 
 
+def _conditions(path: str | None) -> Callable[[], Mapping[str, bool]]:
+    """What gives how the device is; a file that says nothing is refused here, not later."""
+    from edge_runtime.agent import conditions
+
+    said = None if path is None else existing(path, 'a file such as {"charging": true}')
+    if said is not None:
+        conditions.read(said)
+    watch = conditions.Conditions(said=said)
+    return lambda: watch().known
+
+
 def take_part(args: argparse.Namespace) -> None:
     """Be the device, until the process is told to end.
 
@@ -74,7 +87,6 @@ def take_part(args: argparse.Namespace) -> None:
         BundleError: the bundle is damaged or cannot be trained.
     """
     from federated.device.client import Device
-    from federated.device.condition import Conditions
     from federated.device.memory import prepare
 
     for each in (signal.SIGTERM, signal.SIGINT):  # until there is a device, there is nothing to take leave of
@@ -90,7 +102,7 @@ def take_part(args: argparse.Namespace) -> None:
     state = args.state or f"{key.device}.state"
     device = Device(
         trainer, samples, key, address, state,
-        progress=not args.json, conditions=Conditions(args.conditions), encryption=_encryption(args),
+        progress=not args.json, conditions=_conditions(args.conditions), encryption=_encryption(args),
     )  # fmt: skip
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, device.leave)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edge_runtime.agent import drift, windows
 from edge_runtime.agent.commands import Commands
-from edge_runtime.agent.conditions import Conditions, metered, power
+from edge_runtime.agent.conditions import Conditions, metered, power, read
 from edge_runtime.agent.federating import Federating
 from edge_runtime.agent.judging import refused, slow
 from edge_runtime.agent.link import Address
@@ -194,11 +194,22 @@ def test_whoever_looks_after_the_device_may_say_it(tmp_path):
         ('{"charging": true, "idle": false}', "others need the processor"),
         ('{"charging": true, "idle": true, "unmetered": false}', "its link is metered"),
         ('{"charging": true, "idle": true, "unmetered": true}', ""),
-        ("[", ""),
-        ('{"idle": 3}', ""),
+        ('{"charging": true, "idle": false, "more": 1}', "others need the processor"),
+        ("[", "others need the processor"),  # what was said before
+        ('{"idle": 3}', "others need the processor"),
     ):
         path.write_text(text)
         assert found().spare == said
+    assert found().known == {"charging": True, "idle": False, "unmetered": True}
+    path.unlink()
+    assert found().known == {"unmetered": True}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"idle": "yes"}', "3", "\0"])
+def test_a_file_that_says_nothing_of_the_conditions_is_refused(text, tmp_path):
+    (tmp_path / "c.json").write_text(text)
+    with pytest.raises(InputError, match=r"c\.json"):
+        read(tmp_path / "c.json")
 
 
 @pytest.fixture
