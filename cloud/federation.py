@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
@@ -23,6 +23,7 @@ from cloud.settings import Settings
 from edge_runtime.bundle import Bundle
 from edge_runtime.data import Samples
 from edge_runtime.errors import InputError
+from edge_runtime.messages import Desired
 from federated.history import History
 from federated.link import keys
 from federated.settings import Settings as Learning
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from federated.link.brokers import Listener
 
 _LOOK_S = 2.0
-Way = tuple[str, Path]
-"""The URL of a run's broker, and the folder with its devices' keys."""
+_SITE_SHARE = 0.8  # of the time that a round waits, after which a gateway sends what its site has
+_SITE_MOST = 300  # devices whose keys fit into one message
+Part = Mapping[str, Any]
+"""What a device, or a gateway, is wished to do in a run: `Desired.federated`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,10 @@ class Run:
 
     Args:
         name: of the run; its folder in the cloud's is ``federated/NAME``.
-        selector: which devices, as `cloud.fleet.selector` reads it; those behind a gateway are left out
-            (`littoral gateway federate` averages at a site).
+        selector: which devices, as `cloud.fleet.selector` reads it; for those of a site their gateway averages, and
+            to the run it is one device.
         port: of the run's broker, on the address that the cloud listens on.
-        learning: rounds, rate, codec and so on; `clients` is set to the number of devices.
+        learning: rounds, rate, codec and so on; `clients` is set to the number of devices and sites.
         deadline_s: how long a round waits for its devices.
     """
 
@@ -77,28 +80,80 @@ def federate(home: Home, run: Run, bundle: Bundle, test: Samples, *, actor: str 
     settings = Settings.load(home)
     database = Database(settings.database_url(home))
     fleet, folder = Fleet(database), home.root / "federated" / keys.check_name(run.name)
-    devices = [each.name for each in fleet.each(run.selector) if not each.site and each.status == "enrolled"]
-    if not devices:
-        raise InputError(f"no device fits {run.selector or 'all'!r} that is not behind a gateway")
-    known = set(keys.load_all(folder / "keys", empty=True)) if (folder / "keys").exists() else set()
-    for name in sorted(set(devices) - known):
-        keys.enrol(name, folder / "keys")
-    own, enrolled = keys.coordinator(folder / "keys"), keys.load_all(folder / "keys")
-    learning = replace(run.learning, clients=len(devices))
+    near, sites = _chosen(fleet, run.selector)
+    enrolled = _enrolled(folder / "keys", [*near, *sites])
+    own = keys.coordinator(folder / "keys")
+    learning = replace(run.learning, clients=len(enrolled))
     with embedded(_listener(home, settings, run.port), passwords(enrolled, own)) as running:
         front = f"mqtt{'s' if settings.tls else ''}"
-        near = Address.parse(
+        address = Address.parse(
             f"{front}://{settings.near}:{running.port}", user=keys.COORDINATOR, password=own.password,
             **({"ca": str(home.ca / "ca.pem")} if settings.tls else {}),
         )  # fmt: skip
-        invited = _invited(
-            fleet, database, devices, f"{front}://{settings.host}:{running.port}", folder / "keys", actor
-        )
+        broker = f"{front}://{settings.host}:{running.port}"
+        parts = {name: _part(broker, enrolled[name]) for name in near}
+        for site, devices in sites.items():
+            inside = _enrolled(folder / "sites" / site, devices)
+            parts |= {name: _part("", key) for name, key in inside.items()}
+            parts[site] = _part(broker, enrolled[site], inside, _SITE_SHARE * run.deadline_s)
+        invited = _invited(fleet, database, parts, broker, actor)
         shown = _shown(database, run.name, bundle.manifest.name, folder / "run")
         with invited, shown:
             return serve(
-                bundle, test, learning, keys=enrolled, address=near, out=folder / "run", deadline_s=run.deadline_s
+                bundle, test, learning, keys=enrolled, address=address, out=folder / "run",
+                deadline_s=run.deadline_s,
             )  # fmt: skip
+
+
+def _chosen(fleet: Fleet, selector: str) -> tuple[list[str], dict[str, list[str]]]:
+    """The devices that reach the cloud by themselves, and the others by their sites.
+
+    Raises:
+        InputError: there are none, or too many at a site to tell its gateway.
+    """
+    near, sites = list[str](), dict[str, list[str]]()
+    for each in fleet.each(selector):
+        if each.status != "enrolled" or each.gateway:
+            continue  # a gateway has no data of its own
+        if each.site:
+            sites.setdefault(each.site, []).append(each.name)
+        else:
+            near.append(each.name)
+    lost = [site for site in sites if site not in set(fleet.names(f"name={site},status=enrolled"))]
+    if lost:
+        raise InputError(f"the site '{lost[0]}' has devices but no gateway that is enrolled")
+    large = [site for site, devices in sites.items() if len(devices) > _SITE_MOST]
+    if large:
+        raise InputError(
+            f"the site '{large[0]}' has {len(sites[large[0]])} devices in the run; at most {_SITE_MOST} are told to "
+            "its gateway; choose fewer with the selector"
+        )
+    if not near and not sites:
+        raise InputError(f"no device fits {selector or 'all'!r}")
+    return near, sites
+
+
+def _enrolled(folder: Path, names: Sequence[str]) -> dict[str, keys.Key]:
+    """The keys of the run by name; who has none gets one."""
+    known = keys.load_all(folder, empty=True) if folder.exists() else {}
+    for name in sorted(set(names) - set(known)):
+        keys.enrol(name, folder)
+    found = keys.load_all(folder)
+    return {name: found[name] for name in found if name in set(names)}
+
+
+def _part(
+    broker: str, key: keys.Key, inside: Mapping[str, keys.Key] | None = None, deadline_s: float = 0
+) -> Part:
+    """The part of a device; `inside` are the keys of a site's devices, for its gateway."""
+
+    def plain(key: keys.Key) -> dict[str, Any]:
+        return {"device": key.device, "number": key.number, "key": key.secret.hex()}
+
+    found: dict[str, Any] = {"broker": broker, "key": plain(key), "threads": 1}
+    if inside is not None:
+        found |= {"devices": [plain(each) for each in inside.values()], "deadline_s": round(deadline_s, 3)}
+    return found
 
 
 def _listener(home: Home, settings: Settings, port: int) -> "Listener":
@@ -111,38 +166,31 @@ def _listener(home: Home, settings: Settings, port: int) -> "Listener":
 
 @contextmanager
 def _invited(
-    fleet: Fleet, database: Database, devices: Sequence[str], broker: str, folder: Path, actor: str
+    fleet: Fleet, database: Database, parts: Mapping[str, Part], broker: str, actor: str
 ) -> Iterator[None]:
     """Devices shall take part while the block runs, each with its own key."""
 
-    def tell(action: str, way: Way | None) -> None:
+    def tell(action: str, told: Mapping[str, Part | None]) -> None:
         with database.begin() as connection:
-            told = invite(connection, fleet, dict.fromkeys(devices, way))
-            Audit(database).add(connection, actor, action, broker, {"devices": told})
+            count = _invite(connection, fleet, told)
+            Audit(database).add(connection, actor, action, broker, {"devices": count})
 
-    tell("federated.invite", (broker, folder))
+    tell("federated.invite", parts)
     try:
         yield
     finally:
-        tell("federated.end", None)
+        tell("federated.end", dict.fromkeys(parts))
 
 
-def invite(connection: Connection, fleet: Fleet, ways: Mapping[str, Way | None]) -> int:
-    """Wish that devices take part in a run, each by its way; None: in none.
+def _invite(connection: Connection, fleet: Fleet, parts: Mapping[str, Part | None]) -> int:
+    """Wish that devices take part in a run as `parts` says, or in none; how many were told.
 
-    Returns:
-        How many were told; who has nothing to run has nothing that it could learn.
+    Who has nothing to run has nothing that it could learn; but a gateway averages without a model of its own.
     """
     wishes = {}
-    for twin in fleet.twins(sorted(ways)):
-        if twin.desired is None:
-            continue
-        wish, way = None, ways[twin.device]
-        if way is not None:
-            key = keys.load(way[1] / f"{twin.device}.key")
-            secret = {"device": key.device, "number": key.number, "key": key.secret.hex()}
-            wish = {"broker": way[0], "key": secret, "threads": 1}
-        wishes[twin.device] = replace(twin.desired, federated=wish)
+    for twin in fleet.twins(sorted(parts)):
+        if twin.desired is not None or "devices" in (parts[twin.device] or ()):
+            wishes[twin.device] = replace(twin.desired or Desired(0), federated=parts[twin.device])
     fleet.desire(connection, wishes)
     return len(wishes)
 

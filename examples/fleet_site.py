@@ -158,7 +158,8 @@ class Cloud:
     def up(cls, folder: Path, run: Processes, beat_s: float = 10) -> "Cloud":
         """`littoral cloud up`, with TLS, and its parts in this process; returns when it answers."""
         words = ("cloud", "up", "--home", str(folder), "--beat", f"{beat_s:g}", "--json")
-        ports = ("--port", str(free_port()), "--broker-port", str(free_port()))
+        names = ("--port", "--broker-port", "--federate-port")
+        ports = [word for name in names for word in (name, str(free_port()))]
         told = run.start("cloud", (*LITTORAL, *words, *ports), told=True)
         home = Home(folder)
         settings = Settings.load(home)
@@ -184,7 +185,8 @@ class Cloud:
         """`littoral gateway` for the site."""
         given = self.enrolments.token(SITE, site=SITE, hosts=("127.0.0.1",), actor="demonstration")
         words = ("gateway", "--home", str(folder), "--enrol", given, "--no-agent", "--batch", "1", "--json")
-        ports = ("--port", str(free_port()), "--broker-port", str(free_port()))
+        names = ("--port", "--broker-port", "--federate-port")
+        ports = [word for name in names for word in (name, str(free_port()))]
         self.gateway = run.start("gateway", (*LITTORAL, *words, *ports), told=True)
 
     def enrol(self, device: Device, share: Samples) -> None:

@@ -10,6 +10,7 @@ from cloud.api.bodies import NAME, Change, Command, Commands, Desire, Group
 from cloud.api.problems import missing
 from cloud.api.services import PREFIX, VIEWER, Admin, Operator, Parts, Services, now
 from cloud.database.tables import commands, devices, events, groups, twins
+from cloud.fleet import shown
 from edge_runtime.messages import Desired
 
 router = APIRouter(prefix=PREFIX, tags=["fleet"])
@@ -76,6 +77,7 @@ def one_device(name: Named, parts: Parts) -> dict[str, Any]:
     if row is None:
         raise missing("device", name)
     found = {key: value for key, value in row.items() if key != "device"}
+    found["desired"] = row["desired"] and shown(row["desired"])
     return found | {"models": parts.named(row["model"], *_digests(row))}
 
 
@@ -110,7 +112,7 @@ def desire(name: Named, body: Desire, parts: Parts, actor: Operator) -> dict[str
     one_device(name, parts)
     with parts.database.begin() as connection:
         given = parts.fleet.desire(connection, {name: Desired.read(body.desired | {"v": 1})})
-        parts.audit(connection, actor, "desire", name, v=given[name], desired=body.desired)
+        parts.audit(connection, actor, "desire", name, v=given[name], desired=shown(body.desired))
     return {"v": given[name]}
 
 

@@ -85,6 +85,8 @@ def _device_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(args: argparse.Namespace) -> None:
+    from cloud.fleet import shown
+
     fleet = _fleet(args)
     device, twin, commands = (
         fleet.device(args.device),
@@ -92,9 +94,10 @@ def _show(args: argparse.Namespace) -> None:
         fleet.commands(args.device, limit=10),
     )
     if args.json:
+        halves = asdict(twin)
         said = {
             "device": asdict(device),
-            "twin": asdict(twin),
+            "twin": halves | {"desired": halves["desired"] and shown(halves["desired"])},
             "commands": [asdict(each) for each in commands],
         }
         print(json.dumps(said))

@@ -61,6 +61,13 @@ class Device:
         return bool(self.site) and self.site == self.name
 
 
+def shown(desired: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A wish as people may see it: without the keys of a federated run."""
+    part = desired.get("federated") or {}
+    open_ = {name: value for name, value in part.items() if name not in ("key", "devices")}
+    return {**desired, "federated": open_} if part else desired
+
+
 @dataclass(frozen=True, slots=True)
 class Twin:
     """What a device shall be and what it says it is; `sent_at` is when the controller last took the wish on."""

@@ -43,6 +43,8 @@ class Bridge:
         store: what must not be lost.
         tell: (topic, payload) reaches a local device that is connected.
         clock: seconds since 1970.
+        own: told what the cloud wishes of the gateway itself.
+        run: the URL of the site's broker for a federated run, which wishes name as "".
     """
 
     def __init__(
@@ -51,8 +53,11 @@ class Bridge:
         store: Store,
         tell: Callable[[str, bytes], None],
         clock: Callable[[], float] = time.time,
+        own: Callable[[Desired], None] = lambda _wish: None,
+        run: str = "",
     ) -> None:
         self.site, self._store, self._tell, self._clock = site, store, tell, clock
+        self._own, self._run = own, run
         self.online: set[str] = set()
         self.refused = 0
         self.urgent = False  # something waits that should not wait long
@@ -147,7 +152,9 @@ class Bridge:
     def _wish(self, device: str, payload: bytes) -> None:
         # where to connect is the gateway's to say: the cloud's own brokers are not for its devices
         wish = replace(Desired.read(payload), brokers=())
-        self._store.desire(device, wish.v, wish.to_bytes())
+        if device == self.site and wish.v >= self._store.twin(device).v:
+            self._own(wish)
+        self._store.desire(device, wish.v, self._local(device, wish).to_bytes())
         twin = self._store.twin(device)
         if twin.reported_v >= wish.v:
             self._store.report_again(device)
@@ -155,6 +162,16 @@ class Bridge:
         elif device in self.online and twin.v == wish.v:
             self._due[device] = (self._clock(), _FIRST_S)
             self.again()
+
+    def _local(self, device: str, wish: Desired) -> Desired:
+        """The wish as it is at this site: its devices learn with the gateway, which itself averages."""
+        if wish.federated is None:
+            return wish
+        if device == self.site:
+            return replace(wish, federated=None)
+        return replace(
+            wish, federated={**wish.federated, "broker": wish.federated.get("broker") or self._run}
+        )
 
     def _ask(self, device: str, payload: bytes) -> None:
         command = Command.read(payload)

@@ -33,7 +33,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch",
         type=float,
-        default=5.0,
+        default=1.0,
         metavar="S",
         help="seconds to gather beats for (default %(default)s)",
     )
@@ -43,6 +43,12 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         help="answer for small devices with the site's model (default: do not)",
+    )
+    parser.add_argument(
+        "--federate-port",
+        type=int,
+        default=8884,
+        help="of the site's broker while the fleet learns together (default %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout once it runs")
 
@@ -73,6 +79,7 @@ def _run(args: argparse.Namespace) -> None:
         args.batch,
         not args.no_agent,
         args.serve_port,
+        args.federate_port,
     )
     logger = logging.getLogger("cloud.gateway")
     if not logger.handlers:

@@ -17,14 +17,14 @@ import shutil
 import ssl
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from cloud.gateway import http
+from cloud.gateway import children, http
+from cloud.gateway.averaging import Averaging
 from cloud.gateway.bridge import Bridge
 from cloud.gateway.cache import Cache, Upstream
 from cloud.gateway.link import Uplink, keep
@@ -34,14 +34,13 @@ from cloud.gateway.store import Store
 from edge_runtime.agent import credential, durable
 from edge_runtime.errors import InputError, LittoralError, TransferError
 from edge_runtime.files import write_text
-from edge_runtime.messages import topics
+from edge_runtime.messages import Desired, Reported, topics
 from federated.link.broker import serve
 
 _LOG = logging.getLogger("cloud.gateway")
 _AGAIN_S = 1.0  # between looks at what devices are to be told again
 _URGENT_S = 0.05  # within which what is urgent is gathered into one batch
 _RENEW_S = 3600.0
-_RESTART_S = (1.0, 60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,7 @@ class Settings:
         batch_s: seconds for which beats and statistics are gathered.
         agent: whether an agent runs beside it, for a model of the site's own.
         serve_port: where that model answers devices that are too small, as `littoral serve`; 0 for nowhere.
+        federate_port: of the broker of a federated run, while there is one.
         revoked_s: seconds between looks at the cloud's revocation list.
     """
 
@@ -70,12 +70,15 @@ class Settings:
     batch_s: float = 1.0
     agent: bool = True
     serve_port: int = 0
+    federate_port: int = 8884
     revoked_s: float = 30.0
 
     def __post_init__(self) -> None:
-        for name in ("broker_port", "port", "serve_port"):
+        for name in ("broker_port", "port", "serve_port", "federate_port"):
             if not 0 <= getattr(self, name) < 65_536:
                 raise InputError(f"{name} {getattr(self, name)}: expected a port, 0 to 65535")
+        if not self.federate_port:
+            raise InputError("federate_port 0: devices must know it; expected 1 to 65535")
         if min(self.batch_s, self.revoked_s) <= 0 or self.cache_bytes < 1 << 20 or self.store_bytes < 1 << 16:
             raise InputError(
                 "a gateway gathers for more than 0 s, and keeps at least 1 MB of bundles and 64 KB of messages"
@@ -115,7 +118,12 @@ class Gateway:
         if not self.tls and self.settings.listen not in ("127.0.0.1", "::1", "localhost"):
             raise InputError("without TLS nobody proves who they are; only 127.0.0.1 is listened on")
         self.store = Store(home / "site.sqlite", self.settings.store_bytes)
-        self.bridge = Bridge(self.identity.device, self.store, self._tell)
+        self.averaging = Averaging(
+            home, self.settings.listen, self.settings.host, self.settings.federate_port, tls=self.tls
+        )
+        self.bridge = Bridge(
+            self.identity.device, self.store, self._tell, own=self._own, run=self.averaging.url
+        )
         self.revoked = Revoked(home / "revoked.pem", self._file(credential.AUTHORITY)) if self.tls else None
         self.broker = LocalBroker(self._heard, certificates=self.tls, revoked=self.revoked or frozenset())
         self.upstream = Upstream(self.identity.repository, self._context)
@@ -155,6 +163,7 @@ class Gateway:
             self._downward(),
             self._renew(context, web),
             self._revoke(),
+            self.averaging.run(),
             *self._children(),
         )
         tasks += [asyncio.create_task(each) for each in loops]
@@ -217,6 +226,13 @@ class Gateway:
         self.bridge.told(topic, payload)
         if self.bridge.urgent:
             self._wake.set()
+
+    def _own(self, wish: Desired) -> None:
+        """What the cloud wishes of the gateway itself; where no agent stands beside it, nobody else would answer."""
+        self.averaging.wish(wish.federated)
+        if not self.settings.agent:
+            answer = Reported(wish.v, "running").to_bytes()
+            self.bridge.heard(topics.up(self.identity.device, "reported"), answer)
 
     async def _uplink(self) -> None:
         def use(link: Uplink | None, reason: str) -> None:
@@ -305,12 +321,12 @@ class Gateway:
             return []
         store = self.home / "agent"
         self._furnish(store)
-        wanted = [_child([sys.executable, "-m", "edge_runtime", "agent", "--store", str(store)])]
+        wanted = [children.keep([sys.executable, "-m", "edge_runtime", "agent", "--store", str(store)])]
         if self.settings.serve_port:
             bundle = store / "current" / "model.bundle"
             command = ["serve", f"current={bundle}", "--host", self.settings.listen]
             command += ["--port", str(self.settings.serve_port)]
-            wanted.append(_child([sys.executable, "-m", "edge_runtime", *command], bundle))
+            wanted.append(children.keep([sys.executable, "-m", "edge_runtime", *command], bundle))
         return wanted
 
     def _furnish(self, store: Path) -> None:
@@ -351,24 +367,3 @@ async def _first(*waits: Any) -> None:
     for task in done:
         task.result()
     tasks[0].cancel()
-
-
-async def _child(command: Sequence[str], needs: Path | None = None) -> None:
-    """Keep a process running; it ends with this one, however that ends."""
-    setpriv = shutil.which("setpriv")
-    front = [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
-    pause = _RESTART_S[0]
-    while True:
-        if needs is not None and not needs.exists():
-            await asyncio.sleep(1)
-            continue
-        process = await asyncio.create_subprocess_exec(*front, *command, stdin=asyncio.subprocess.DEVNULL)
-        began = time.monotonic()
-        try:
-            status = await process.wait()
-        finally:
-            if process.returncode is None:
-                process.terminate()
-        pause = _RESTART_S[0] if time.monotonic() - began > 60 else min(2 * pause, _RESTART_S[1])
-        _LOG.warning("%s ended with status %d; again in %.0f s", command[3], status, pause)
-        await asyncio.sleep(pause)

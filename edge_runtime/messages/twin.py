@@ -86,7 +86,9 @@ class Desired:
         shadow: what the new model must show beside the old one before it takes over.
         probation_s: seconds after the switch in which a failing probe brings the old model back.
         probes: how often the health probe runs within the probation.
-        federated: the federated run that it takes part in, as `littoral federate join` takes it; None for none.
+        federated: the federated run that it takes part in; None for none. "broker" (a URL, "" for the one of its
+            site's gateway), "key" (the device's for the run) and "threads"; for a gateway also "devices", the keys
+            of its site's, and "deadline_s".
         brokers: where to connect from now on, URLs; empty for no change.
         time: the cloud's clock, seconds since 1970; a device without one takes it as a lower bound.
     """

@@ -47,9 +47,9 @@ def cloud(tmp_path):
     database = Database(home.database_url)
     database.migrate()
     fleet = Fleet(database)
-    names = ("pi-1", "pi-2", "behind")
+    names = ("pi-1", "pi-2", "hall")
     with database.begin() as connection:
-        fleet.add(connection, [Device(name, site="lab" if name == "behind" else "") for name in names])
+        fleet.add(connection, [Device(name, site="hall" if name == "hall" else "") for name in names])
         release = Release("linear", 1, "linear/1/rpi4.bundle", "ab" * 32, 10)
         fleet.desire(connection, {name: Desired(1, release) for name in names})
     return home, database, fleet
@@ -106,8 +106,8 @@ def test_a_fleet_learns_together(cloud, tmp_path):
     assert [entry.number for entry in history.rounds] == [1, 2, 3]
     assert history.rounds[-1].accuracy > 0.9
     assert seen["pi-1"]["key"] != seen["pi-2"]["key"]
-    assert all(fleet.twin(name).desired.federated is None for name in ("pi-1", "pi-2", "behind"))
-    assert fleet.twin("behind").desired_v == 1
+    assert all(fleet.twin(name).desired.federated is None for name in ("pi-1", "pi-2", "hall"))
+    assert fleet.twin("hall").desired_v == 1
     with database.read() as connection:
         row = connection.execute(select(runs)).one()
         actions = [each.action for each in connection.execute(select(events).order_by(events.c.sequence))]

@@ -79,6 +79,7 @@ function gates(found) {
 
 function targets(found) {
   const rows = Object.entries(found.targets), out = Object.entries(found.left_out);
+  if (isBack(found) && !rows.length) return null; // nobody is meant by it any more
   return card("Targets", table("Targets", [
     ["Target", ([name]) => name], ["Devices", ([, each]) => number(each.devices), "right"], ["May have it now", ([, each]) => number(each.allowed), "right"], ["Told", ([, each]) => number(each.told), "right"],
     ["Done", ([, each]) => number(each.done), "right"], ["Failed", ([, each]) => number(each.failed), "right"], ["Away", ([, each]) => number(each.away), "right"],

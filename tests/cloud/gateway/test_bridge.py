@@ -50,6 +50,23 @@ def site(tmp_path):
     return Site(tmp_path / "site.sqlite")
 
 
+def test_a_gateway_averages_and_its_devices_learn_with_it(tmp_path):
+    own, part = [], {"broker": "mqtts://cloud:8900", "devices": []}
+    bridge = Bridge("hall", Store(tmp_path / "s"), lambda *_: None, own=own.append, run="mqtts://here:8884")
+
+    def kept(device, v, wished):
+        bridge.told(topics.through("hall", device, "desired"), Desired(v, federated=wished).to_bytes())
+        return Desired.read(bridge._store.twin(device).desired).federated
+
+    assert kept("hall", 1, part) is None  # the agent beside the gateway has no part in it
+    assert [wish.federated for wish in own] == [part]
+    assert kept("a", 1, {"broker": "", "threads": 1}) == {"broker": "mqtts://here:8884", "threads": 1}
+    assert kept("b", 1, {"broker": "mqtts://elsewhere:1"}) == {"broker": "mqtts://elsewhere:1"}
+    assert kept("hall", 2, None) is None
+    assert kept("hall", 1, part) is None  # late, and of no effect
+    assert [wish.v for wish in own] == [1, 2]
+
+
 def stats(n):
     return Stats(MODEL, n, n + 1, n)
 
