@@ -16,7 +16,7 @@ from benchmarks.harness import Case, main
 from converter.frontends import torch as torch_frontend
 from converter.model import load, to_bytes
 from converter.optimize import optimize
-from edge_runtime import profile
+from edge_runtime import profile, tensors
 from edge_runtime.data import Samples, feeds
 from edge_runtime.engines.onnx import load as load_onnxruntime
 from edge_runtime.session import Session
@@ -64,7 +64,7 @@ def _timed(
 ) -> Case:
     old, new = (Session(to_bytes(model), threads=1) for model in (before, after))
     feed = (
-        profile.example(old.inputs) if samples is None else next(islice(feeds(samples.x, old.inputs), 1))[0]
+        tensors.example(old.inputs) if samples is None else next(islice(feeds(samples.x, old.inputs), 1))[0]
     )
     first, second = profile.interleaved([lambda: old.run(feed), lambda: new.run(feed)], ROUNDS)
     note = f"{_count(before)} → {_count(after)} operators, {first.median_ms:.2f} ms as it was"

@@ -22,7 +22,7 @@ from compress.training.retrain import retrain
 from converter.convert import convert
 from converter.model import to_bytes
 from converter.optimize import optimize
-from edge_runtime import profile
+from edge_runtime import tensors
 from edge_runtime.data import Samples
 from edge_runtime.session import Session
 from edge_runtime.target import Target
@@ -77,7 +77,7 @@ def _left(model: onnx.ModelProto, pruned: onnx.ModelProto, unit: str) -> float:
 def _timed(case: str, model: onnx.ModelProto, pruned: onnx.ModelProto, rounds: int = 40) -> Case:
     """The pruned model's processor time by that of the whole one, both optimised, interleaved, on one thread."""
     sessions = [Session(to_bytes(optimize(each)), threads=1) for each in (model, pruned)]
-    feed = profile.example(sessions[0].inputs)
+    feed = tensors.example(sessions[0].inputs)
     spent: list[list[int]] = [[], []]
     for _ in range(rounds):
         for times, session in zip(spent, sessions, strict=True):

@@ -34,7 +34,8 @@ from federated import codecs, dirichlet, federated_average, sample_clients
 from federated.codecs.codec import Context
 from federated.codecs.downlink import apply, difference, publish
 from federated.codecs.signsgd import Vote
-from federated.local import Steps, client_update
+from federated.local import client_update
+from federated.steps import Steps
 from federated.update import Update
 
 VERSION = 1  # of the training below: what was cached with another one is not used

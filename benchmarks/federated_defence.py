@@ -26,11 +26,12 @@ from edge_runtime.errors import ModelError
 from edge_runtime.files import cache_dir, write_text
 from examples import digits
 from federated import partition
-from federated.local import Steps, client_update
+from federated.local import client_update
 from federated.robust import DEFAULT, Submission, parse
 from federated.robust.attacks import ATTACKS, Attack, patched, poison_data, poison_update
 from federated.robust.rule import RULES
 from federated.robust.submission import changed, flatten
+from federated.steps import Steps
 
 VERSION = 2  # of what is below: what was cached with another one is not used
 DEVICES, HOSTILE, ROUNDS, SEEDS, LAST = 20, 4, 20, 2, 3

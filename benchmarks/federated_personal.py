@@ -19,9 +19,9 @@ from edge_runtime import Samples, Trainer
 from edge_runtime.tensors import Array
 from examples import watch
 from federated import federated_average
-from federated.local import Steps
 from federated.methods import Averaged, Memory, parse
 from federated.personal import personalise
+from federated.steps import Steps
 from federated.update import Update
 
 ROUNDS, SEEDS, UNSEEN, OWN = 25, 3, 3, 0.2

@@ -21,7 +21,8 @@ from edge_runtime.files import atomic
 from edge_runtime.tensors import Array
 from examples import digits
 from federated import dirichlet, federated_average
-from federated.local import Steps, client_update
+from federated.local import client_update
+from federated.steps import Steps
 from federated.update import Update
 
 DEVICES, ALPHA, TRAINED_ON = 20, 0.3, 2000

@@ -11,9 +11,8 @@ from converter.model import to_bytes
 from edge_runtime.data import Samples, feeds, fit
 from edge_runtime.engines import onnx as engine
 from edge_runtime.errors import ModelError
-from edge_runtime.profile import example
 from edge_runtime.session import Session
-from edge_runtime.tensors import Array, TensorSpec
+from edge_runtime.tensors import Array, TensorSpec, example
 
 Run = Callable[[dict[str, Array]], Sequence[Array]]
 _LENGTHS = (1, 2, 8, 32, 64, 128, 512)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.session import Session
-from edge_runtime.tensors import Array, TensorSpec
+from edge_runtime.tensors import Array, example
 
 MARK = 77
 """The `which` of a getpriority(2) call that means nothing to the kernel and "count from here" to the emulator."""
@@ -42,18 +42,6 @@ class Latency:
     def to_json(self) -> dict[str, float]:
         """As a plain table."""
         return asdict(self)
-
-
-def example(specs: Sequence[TensorSpec], seed: int = 0, free: int = 1) -> dict[str, Array]:
-    """Random inputs that fit: normal floats, small integers; a length that may vary is `free`."""
-    rng = np.random.default_rng(seed)
-    made: dict[str, Array] = {}
-    for spec in specs:
-        shape = [dim if isinstance(dim, int) else free for dim in spec.shape]
-        kind = np.dtype(spec.dtype)
-        values = rng.standard_normal(shape) if kind.kind == "f" else rng.integers(0, 2, shape)
-        made[spec.name] = values.astype(kind)
-    return made
 
 
 def interleaved(calls: Sequence[Callable[[], Any]], rounds: int, warmup: int = 3) -> list[Latency]:

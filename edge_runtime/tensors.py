@@ -1,6 +1,6 @@
 """What a graph's inputs and outputs look like, and the check that an array fits."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,3 +113,15 @@ def _as_array(name: str, value: Any) -> Array:
             f"'{name}': it cannot be read where it is ({error}); give a copy in CPU memory"
         ) from error
     return taken
+
+
+def example(specs: Sequence[TensorSpec], seed: int = 0, free: int = 1) -> dict[str, Array]:
+    """Random inputs that fit: normal floats, small integers; a length that may vary is `free`."""
+    rng = np.random.default_rng(seed)
+    made: dict[str, Array] = {}
+    for spec in specs:
+        shape = [dim if isinstance(dim, int) else free for dim in spec.shape]
+        kind = np.dtype(spec.dtype)
+        values = rng.standard_normal(shape) if kind.kind == "f" else rng.integers(0, 2, shape)
+        made[spec.name] = values.astype(kind)
+    return made

@@ -16,7 +16,7 @@ from typing import Any
 
 import onnxruntime as ort
 
-from edge_runtime import Session, profile
+from edge_runtime import Session, tensors
 from edge_runtime.tensors import Array
 
 _UNCOUNTED, _LEAST_NS = 3, 2_000_000
@@ -68,7 +68,7 @@ def _bare(model: bytes, feed: dict[str, Array]) -> Callable[[], Any]:
 
 def _ours(model: bytes, feed: dict[str, Array]) -> Callable[[], Any]:
     session = Session(model, threads=1, tune=False)
-    feed |= profile.example(session.inputs)
+    feed |= tensors.example(session.inputs)
     return lambda: session.run(feed)
 
 

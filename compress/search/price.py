@@ -16,7 +16,7 @@ import onnx
 from compress import engines
 from compress.storage import lowered_size, stored_size
 from converter.model import to_bytes
-from edge_runtime import profile
+from edge_runtime import profile, tensors
 from edge_runtime.console import say
 from edge_runtime.errors import EmulatorError
 from edge_runtime.session import Session
@@ -123,6 +123,6 @@ def measured(models: Sequence[onnx.ModelProto | bytes], rounds: int = 15) -> lis
         else Session(to_bytes(model), threads=1)
         for model in models
     ]
-    feed = profile.example(sessions[0].inputs)
+    feed = tensors.example(sessions[0].inputs)
     found = profile.interleaved([lambda s=s: s.run(feed) for s in sessions], rounds)  # type: ignore[misc]
     return [latency.median_ms for latency in found]

@@ -16,7 +16,7 @@ from converter.autodiff.canonical import BATCH, canonical
 from converter.model import copy, prune_unused
 from converter.transfer.layers import last_layers
 from edge_runtime.errors import ModelError
-from edge_runtime.profile import example
+from edge_runtime.tensors import example
 
 
 def cuts(model: onnx.ModelProto) -> list[str]:

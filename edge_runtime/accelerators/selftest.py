@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime import profile
+from edge_runtime import tensors
 from edge_runtime.errors import BackendError
 from edge_runtime.tensors import Array, TensorSpec
 
@@ -58,7 +58,7 @@ class SelfTest:
 
 def inputs(specs: Sequence[TensorSpec]) -> dict[str, Array]:
     """The inputs of every self-test."""
-    return profile.example(specs, _SEED)
+    return tensors.example(specs, _SEED)
 
 
 def made(specs: Sequence[TensorSpec], run: Any) -> SelfTest:

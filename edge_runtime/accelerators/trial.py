@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_runtime import profile
+from edge_runtime import tensors
 from edge_runtime.accelerators import context
 from edge_runtime.accelerators.candidates import Candidate, device_of
 from edge_runtime.engines import plugins
@@ -131,7 +131,7 @@ def _once(graph: bytes, device: Any, candidate: Candidate, lengths: Mapping[str,
     chosen = plugins.options(candidate.config, 1, lengths)
     session = plugins.open_plugin(graph, device, candidate.resolved(), chosen)
     context.fits(plugins.compatibility(session), candidate)
-    plugins.run(session, profile.example(specs(session.get_inputs())))
+    plugins.run(session, tensors.example(specs(session.get_inputs())))
 
 
 def main() -> None:

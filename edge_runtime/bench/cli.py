@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime import console, profile
+from edge_runtime import console, profile, tensors
 from edge_runtime.command import Command
 from edge_runtime.engines import FILES, installed
 from edge_runtime.errors import BackendError, InputError
@@ -49,7 +49,7 @@ def _run(args: argparse.Namespace) -> None:
     console.listen()
     opened = [(path, engine) for path in args.bundle for engine in _engines(path, args.engine)]
     sessions = [Session(path, threads=args.threads, engine=engine) for path, engine in opened]
-    feeds = [profile.example(session.inputs, free=args.batch) for session in sessions]
+    feeds = [tensors.example(session.inputs, free=args.batch) for session in sessions]
     found = measured.measure([path for path, _ in opened], sessions, feeds, args)
     for tag, (session, feed) in enumerate(zip(sessions, feeds, strict=True)):
         profile.mark_inferences(session, feed, tag)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge_runtime import profile
+from edge_runtime import tensors
 from edge_runtime.engines import Engine
 from edge_runtime.errors import LittoralError
 from edge_runtime.tensors import Array
@@ -65,7 +65,7 @@ class Race:
         self._ends = time.monotonic() + budget_s
         self._clock: Callable[[], float] = time.process_time if reference.threads == 1 else time.perf_counter
         self._engine = reference.open(source, exact_int8=exact_int8)
-        self._feeds = [profile.example(self._engine.inputs, seed + k) for k in range(_INPUTS)]
+        self._feeds = [tensors.example(self._engine.inputs, seed + k) for k in range(_INPUTS)]
         self._wanted = self._meant()
         own = self._difference(self._engine)
         self._allowed = max(TOLERANCE, COARSER * own)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime import console, data, profile
+from edge_runtime import console, data, tensors
 from edge_runtime.bundle import Bundle
 from edge_runtime.command import Command
 from edge_runtime.errors import InputError
@@ -70,7 +70,7 @@ def phone(args: argparse.Namespace) -> None:
         raise InputError("--rounds and --slower are at least 1")
     bundle = Bundle.open(args.bundle)
     session = Session(unsigned(bundle.read("infer.onnx")), threads=1)  # the graph that the page runs
-    feeds = profile.example(session.inputs)
+    feeds = tensors.example(session.inputs)
     if args.input:
         feeds = {session.inputs[0].name: data.fit(data.load(args.input), session.inputs[0], args.input).x}
     console.say("run in an emulated phone's browser, without a network")

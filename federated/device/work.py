@@ -11,7 +11,8 @@ from edge_runtime.trainer import Trainer
 from federated import codecs
 from federated.codecs.downlink import difference, follow
 from federated.link.wire import Message, Record
-from federated.local import Steps, client_update, own_layers
+from federated.local import client_update, own_layers
+from federated.steps import Steps
 
 # The names of records and keys, as Flower's strategies and the ServerApp use them.
 ARRAYS, CONFIG, METRICS, NUM_EXAMPLES = "arrays", "config", "metrics", "num-examples"

@@ -26,7 +26,7 @@ from federated.flower.choosing import Pool
 from federated.flower.client import ARRAYS, NUM_EXAMPLES
 from federated.flower.codecs import sent_bytes
 from federated.flower.gather import Abandons
-from federated.flower.server import evaluate, fault, metrics_of
+from federated.flower.replies import evaluate, fault, metrics_of
 from federated.history import Round
 from federated.link.traffic import Traffic
 from federated.rounds.buffered import Buffer

@@ -15,10 +15,11 @@ from federated import codecs
 from federated.codecs.downlink import difference, follow
 from federated.flower.arrays import from_record, to_record
 from federated.flower.stages import SECURE, answer_stages, masked_answer
-from federated.local import Learner, Steps, client_update, own_layers, trainer_of
+from federated.local import Learner, client_update, own_layers, trainer_of
 from federated.privacy.he import DeviceKey
 from federated.privacy.local import protect
 from federated.robust.submission import flatten
+from federated.steps import Steps
 
 # The keys of a message's records, as Flower's own strategies name them.
 ARRAYS, CONFIG, METRICS, NUM_EXAMPLES = "arrays", "config", "metrics", "num-examples"

@@ -15,13 +15,14 @@ from flwr.serverapp import Grid
 
 from edge_runtime.errors import FleetError, LittoralError
 from federated.flower.arrays import to_record
+from federated.flower.averaging import Averaging
 from federated.flower.choosing import Chooser
 from federated.flower.client import ARRAYS, CONFIG, METRICS, NUM_EXAMPLES, WAY, received
 from federated.flower.codecs import Compressed
 from federated.flower.gather import Gatherer
 from federated.flower.grid import identity
 from federated.flower.mqtt_grid import from_wire, to_wire
-from federated.flower.server import Averaging, screen
+from federated.flower.replies import screen
 from federated.link import wire
 
 Site = Callable[[Context], Grid]

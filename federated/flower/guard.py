@@ -17,9 +17,9 @@ from edge_runtime.errors import InputError
 from edge_runtime.tensors import Array
 from federated.aggregate import sample_clients
 from federated.flower.arrays import from_record, to_record
+from federated.flower.averaging import Averaging
 from federated.flower.client import ARRAYS, CONFIG, NUM_EXAMPLES
 from federated.flower.secure import GROUP
-from federated.flower.server import Averaging
 from federated.privacy.accountant import Ledger
 from federated.privacy.dp import Privacy, Secret, central_mean, poisson_sample, spent
 from federated.privacy.local import CLIP, SIGMA

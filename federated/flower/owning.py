@@ -9,7 +9,7 @@ from edge_runtime import console
 from federated.checkpoint import State
 from federated.flower.arrays import to_record
 from federated.flower.client import ARRAYS, CONFIG, PERSONALISE
-from federated.flower.server import metrics_of
+from federated.flower.replies import metrics_of
 
 if TYPE_CHECKING:
     from federated.flower.server import Coordinator

@@ -7,14 +7,13 @@ strategy sees it.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import ConfigRecord, Context, Message
 from flwr.serverapp import Grid, ServerApp
-from flwr.serverapp.strategy import FedAvg
 
 from edge_runtime import console
 from edge_runtime.data import Samples
@@ -22,59 +21,22 @@ from edge_runtime.errors import FleetError
 from edge_runtime.tensors import Array
 from edge_runtime.trainer import Trainer
 from federated import outputs
-from federated.aggregate import federated_average, sample_clients
 from federated.checkpoint import State
 from federated.flower.arrays import from_record, to_record
 from federated.flower.choosing import Chooser
-from federated.flower.client import ARRAYS, CONFIG, NUM_EXAMPLES, UPDATE
+from federated.flower.client import ARRAYS, UPDATE
 from federated.flower.codecs import Compressed, sent_bytes
 from federated.flower.gather import Gathered, Gatherer, moved
+from federated.flower.replies import SILENT, evaluate, fault, metrics_of, screen
 from federated.history import History, Round
 from federated.local import Learner, trainer_of
 from federated.methods import Averaged, parse
 from federated.privacy.he import ServerKey
 from federated.rounds import selection
 from federated.settings import Settings
-from federated.update import Update, check_count, check_finite, check_fit
 
 if TYPE_CHECKING:
     from federated.flower.parts import Parts
-
-SILENT = "no answer in time"
-
-
-class Averaging(FedAvg):  # type: ignore[misc]
-    """Federated averaging as a Flower strategy: `count` random clients a round, averaged by n_k / n."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        super().__init__(fraction_evaluate=0.0)  # the server evaluates, on data that no client has
-        self._count, self._seed = count, seed
-
-    def configure_train(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """One message to each client of the round's sample."""
-        here = list(grid.get_node_ids())
-        nodes = sample_clients(here, min(self._count, len(here)), self._seed, server_round)
-        # A record of its own for each client: what one of them changes must not reach the next.
-        config = ConfigRecord({**config, "server-round": server_round})
-        return [
-            Message(RecordDict({ARRAYS: arrays, CONFIG: ConfigRecord({**config})}), node, MessageType.TRAIN)
-            for node in nodes
-        ]
-
-    def aggregate_train(
-        self,
-        server_round: int,
-        replies: Iterable[Message],
-    ) -> tuple[ArrayRecord, MetricRecord]:
-        """The average of the replies' weights, and of their training losses."""
-        found = sorted(replies, key=lambda reply: reply.metadata.src_node_id)  # float64 rounds by order
-        averaged = federated_average(_update(reply) for reply in found)
-        counts = [metrics_of(reply)[NUM_EXAMPLES] for reply in found]
-        losses = [metrics_of(reply)["loss"] for reply in found]
-        loss = sum(n * each for n, each in zip(counts, losses, strict=True)) / sum(counts)
-        return to_record(averaged), MetricRecord({"loss": loss})
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,36 +257,6 @@ def _loop(
         loop.end()
 
 
-def evaluate(trainer: Trainer, parameters: Mapping[str, Array], test: Samples) -> dict[str, float]:
-    """Accuracy and loss of these weights on the held-out samples."""
-    trainer.load(parameters)
-    found = trainer.evaluate(test)
-    return {"accuracy": float(found["accuracy"]), "loss": float(found["loss"])}
-
-
-def screen(
-    messages: Sequence[Message], replies: Iterable[Message], like: Mapping[str, Array]
-) -> tuple[list[Message], dict[int, str]]:
-    """Divide what came back into usable replies, and the clients that failed with the reason.
-
-    A client fails that raised, did not answer in time, or sent weights that are not finite or do not fit
-    `like`, the weights that it was sent.
-    """
-    failed = {message.metadata.dst_node_id: SILENT for message in messages}
-    kept: dict[int, Message] = {}
-    for reply in replies:
-        node = reply.metadata.src_node_id
-        if node not in failed:  # nobody asked, or a second answer
-            continue
-        reason = fault(reply, like)
-        if reason is None:
-            kept[node] = reply
-            del failed[node]
-        else:
-            failed[node] = reason
-    return list(kept.values()), failed
-
-
 def wait_for(grid: Grid, clients: int, timeout: float) -> None:
     """Return when the grid has `clients` nodes.
 
@@ -336,33 +268,6 @@ def wait_for(grid: Grid, clients: int, timeout: float) -> None:
         if time.monotonic() > ends:
             raise FleetError(f"{found} of {clients} clients came within {timeout:g} s")
         time.sleep(min(0.1, timeout))
-
-
-def fault(reply: Message, like: Mapping[str, Array]) -> str | None:
-    """Why an answer cannot be used by whoever was sent `like`; None if it can."""
-    if reply.has_error():
-        return str(reply.error.reason or f"error {reply.error.code}")
-    try:
-        weights = from_record(reply.content[ARRAYS])
-        check_fit(weights, like)
-        check_finite(weights)
-        check_count(metrics_of(reply)[NUM_EXAMPLES])
-        float(metrics_of(reply)["loss"])
-    except FleetError as error:
-        return str(error)
-    except (KeyError, TypeError, ValueError, OSError, EOFError, AttributeError) as error:
-        return f"its answer cannot be read: {error!r}"
-    return None
-
-
-def _update(reply: Message) -> Update:
-    return Update.of(from_record(reply.content[ARRAYS]), metrics_of(reply)[NUM_EXAMPLES])
-
-
-def metrics_of(reply: Message) -> Mapping[str, Any]:
-    """What an answer says in numbers."""
-    found: Mapping[str, Any] = next(iter(reply.content.metric_records.values()), {})
-    return found
 
 
 def _say(history: History, rounds: int) -> None:

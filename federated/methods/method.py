@@ -16,7 +16,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.tensors import Array
 from edge_runtime.trainer import Trainer, read_parameters
 from federated import seeds
-from federated.local import Learned, Steps
+from federated.steps import Learned, Steps
 
 Memory = dict[str, Array]
 """What a device keeps for itself from round to round, by name."""

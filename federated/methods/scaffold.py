@@ -16,8 +16,8 @@ from edge_runtime.data import Samples
 from edge_runtime.errors import InputError
 from edge_runtime.tensors import Array
 from edge_runtime.trainer import Trainer
-from federated.local import Learned, Steps
 from federated.methods.method import Averaged, Memory
+from federated.steps import Learned, Steps
 
 CONTROL = "control/"
 """Before the name of a weight: its control variate, among what is sent and in a device's memory."""

@@ -24,7 +24,7 @@ from converter.convert import convert
 from converter.model import constants, copy, set_constant
 from converter.trainable import pack_trainable
 from edge_runtime import ModelError, Samples, Session, Target, Trainer, emulator
-from edge_runtime.profile import example
+from edge_runtime.tensors import example
 from tests import networks
 from tests.models import HEADER, LINEAR, build, cnn, images
 

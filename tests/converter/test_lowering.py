@@ -20,7 +20,7 @@ from edge_runtime import Session
 from edge_runtime.engines import onnx as ort
 from edge_runtime.engines.litert import LiteRT
 from edge_runtime.errors import InputError, ModelError
-from edge_runtime.profile import example as random_inputs
+from edge_runtime.tensors import example as random_inputs
 from tests.models import HEADER, LINEAR, build, cnn, images
 
 pytest.importorskip("ai_edge_litert")

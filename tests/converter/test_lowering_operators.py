@@ -7,7 +7,7 @@ from converter.lowering import lower
 from edge_runtime import Session
 from edge_runtime.engines.litert import LiteRT
 from edge_runtime.errors import ModelError
-from edge_runtime.profile import example
+from edge_runtime.tensors import example
 from tests.models import HEADER, build
 
 pytest.importorskip("ai_edge_litert")

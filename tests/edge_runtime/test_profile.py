@@ -1,6 +1,6 @@
 """Latency is measured in turn; marks appear only where an emulator asks."""
 
-from edge_runtime import Session, profile
+from edge_runtime import Session, profile, tensors
 from tests.models import LINEAR, build
 
 
@@ -23,4 +23,4 @@ def test_marks_run_nothing_unless_asked(monkeypatch):
 
 def test_example_fits_the_signature():
     session = Session(build(LINEAR).SerializeToString())
-    assert session.run(profile.example(session.inputs))["y"].shape == (1, 3)
+    assert session.run(tensors.example(session.inputs))["y"].shape == (1, 3)

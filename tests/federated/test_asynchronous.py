@@ -15,8 +15,9 @@ from federated import Settings, client_app, federate, server_app
 from federated.checkpoint import load
 from federated.flower.grid import InProcessGrid, run_over
 from federated.link.traffic import counted
-from federated.local import Steps, client_update
+from federated.local import client_update
 from federated.serve import serve
+from federated.steps import Steps
 from tests.federated.link.conftest import Ring, address_of
 from tests.federated.link.conftest import run as broker
 from tests.federated.test_mqtt_grid import (  # noqa: F401  (desk is a fixture)

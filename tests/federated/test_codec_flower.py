@@ -15,10 +15,11 @@ from edge_runtime.trainer import Trainer
 from federated import Settings, federate
 from federated.codecs import decode, parse
 from federated.codecs.downlink import Published, follow, publish
+from federated.flower.averaging import Averaging
 from federated.flower.client import client_app, from_record, to_record
 from federated.flower.codecs import Compressed, sent_bytes
 from federated.flower.grid import run_in_process
-from federated.flower.server import Averaging, server_app
+from federated.flower.server import server_app
 
 CONFIG = {"epochs": 1, "batch-size": 32, "lr": 0.1, "seed": 0}
 

@@ -9,9 +9,11 @@ from flwr.serverapp import ServerApp
 from edge_runtime.data import Samples
 from edge_runtime.errors import FleetError, InputError
 from edge_runtime.trainer import Trainer
+from federated.flower.averaging import Averaging
 from federated.flower.client import client_app, from_record, to_record
 from federated.flower.grid import InProcessGrid, run_in_process
-from federated.flower.server import Averaging, screen, server_app, wait_for
+from federated.flower.replies import screen
+from federated.flower.server import server_app, wait_for
 from federated.settings import Settings
 
 LIKE = {"w": np.zeros(2, np.float32)}

@@ -3,7 +3,8 @@ import pytest
 
 from edge_runtime.errors import InputError
 from edge_runtime.trainer import Trainer
-from federated.local import Steps, client_update, trainer_of
+from federated.local import client_update, trainer_of
+from federated.steps import Steps
 
 STEPS = Steps(round_number=3, epochs=2, batch_size=32, lr=0.05, seed=0)
 

@@ -6,9 +6,10 @@ from edge_runtime.data import Samples
 from edge_runtime.errors import InputError
 from edge_runtime.trainer import Trainer
 from federated import federated_average
-from federated.local import Steps, client_update
+from federated.local import client_update
 from federated.methods import parse
 from federated.methods.scaffold import CONTROL
+from federated.steps import Steps
 from federated.update import Update
 from tests.federated.conftest import LINEAR, model
 from tests.models import HEADER, build

@@ -16,10 +16,10 @@ pytestmark = [pytest.mark.npu, pytest.mark.slow]
 CODE = """
 import sys
 import numpy as np
-from edge_runtime import Session, profile
+from edge_runtime import Session, tensors
 session = Session({path!r})
 print(session.choice)
-print({{name: out.shape for name, out in session.run(profile.example(session.inputs)).items()}})
+print({{name: out.shape for name, out in session.run(tensors.example(session.inputs)).items()}})
 """
 
 

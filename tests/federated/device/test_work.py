@@ -10,7 +10,8 @@ from federated.device.store import Store
 from federated.device.work import Memory
 from federated.link import wire
 from federated.link.wire import Message, Record
-from federated.local import Steps, client_update
+from federated.local import client_update
+from federated.steps import Steps
 
 CONFIG = {"server-round": 1, "epochs": 1, "batch-size": 32, "lr": 0.05, "seed": 0}
 
