@@ -326,9 +326,9 @@ class Scenario:
         wrong = []
         with self.site.database.read() as connection:
             query = sa.select(told.c.device, told.c.desired_v).where(told.c.rollout == name)
-            rows = dict(connection.execute(query).tuples().all())
+            rows = dict(connection.execute(query).all())
             query = sa.select(twins.c.device, twins.c.desired_v).where(twins.c.device.in_(list(rows)))
-            now = dict(connection.execute(query).tuples().all())
+            now = dict(connection.execute(query).all())
             said = connection.scalars(
                 sa.select(events.c.action).where(events.c.subject == name).order_by(events.c.sequence)
             ).all()

@@ -50,7 +50,7 @@ def _glance(connection: Any) -> dict[str, Any]:
     query = (
         select(alerts.c.severity, func.count()).where(alerts.c.ended.is_(None)).group_by(alerts.c.severity)
     )
-    severities = {"critical": 0, "warning": 0, "info": 0} | dict(connection.execute(query).tuples().all())
+    severities = {"critical": 0, "warning": 0, "info": 0} | dict(connection.execute(query).all())
     return {"health": views.counts(connection), "open_alerts": severities}
 
 
@@ -141,14 +141,8 @@ def prometheus(request: Request, parts: Parts) -> PlainTextResponse:
     """Metrics in the text format of Prometheus; a scraper sends a viewer's token."""
     with parts.database.read() as connection:
         glance = _glance(connection)
-        states = (
-            connection.execute(select(twins.c.state, func.count()).group_by(twins.c.state)).tuples().all()
-        )
-        moving = (
-            connection.execute(select(rollouts.c.state, func.count()).group_by(rollouts.c.state))
-            .tuples()
-            .all()
-        )
+        states = connection.execute(select(twins.c.state, func.count()).group_by(twins.c.state)).all()
+        moving = connection.execute(select(rollouts.c.state, func.count()).group_by(rollouts.c.state)).all()
         behind = connection.scalar(select(func.count()).where(twins.c.desired_v > twins.c.reported_v))
     lines: list[str] = []
     _gauge(lines, "littoral_devices", "Devices by health.", "health", glance["health"])

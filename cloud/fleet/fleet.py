@@ -318,7 +318,7 @@ class Fleet:
     def _check(self, connection: Connection, names: Iterable[str], *, retired: bool = False) -> None:
         for some in _chunks(names):
             query = sa.select(tables.devices.c.name, tables.devices.c.status)
-            found = dict(connection.execute(query.where(tables.devices.c.name.in_(some))).tuples().all())
+            found = dict(connection.execute(query.where(tables.devices.c.name.in_(some))).all())
             for name in some:
                 if name not in found:
                     raise InputError(
@@ -344,7 +344,7 @@ def check_labels(labels: Mapping[str, str]) -> None:
 
 def _groups(connection: Connection) -> dict[str, str]:
     rows = connection.execute(sa.select(tables.groups.c.name, tables.groups.c.selector))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def _chunks(items: Iterable[T]) -> Iterator[list[T]]:

@@ -221,7 +221,7 @@ class Enrolments:
             table.c.revoked.is_not(None), table.c.expires > self._clock()
         )
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(table.c.serial)).tuples()
+            rows = connection.execute(query.order_by(table.c.serial))
             return [(serial, when) for serial, when in rows if when is not None]
 
     def _still(self, connection: Connection, device: str, serial: str) -> tuple[str, list[str] | None]:

@@ -114,7 +114,7 @@ def waiting(connection: Connection, scope: Scope) -> dict[str, int]:
     query = (
         select(devices.c.target, func.count()).select_from(source).where(condition).group_by(devices.c.target)
     )
-    return dict(connection.execute(query).tuples().all())
+    return dict(connection.execute(query).all())
 
 
 def candidates(connection: Connection, scope: Scope, target: str) -> list[tuple[str, bool]]:

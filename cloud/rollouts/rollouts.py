@@ -331,7 +331,7 @@ class Rollouts:
         return Scope(spec, variants, self._selected(connection, spec), others, earlier)
 
     def _selected(self, connection: Connection, spec: Spec) -> Any:
-        known = dict(connection.execute(select(groups.c.name, groups.c.selector)).tuples().all())
+        known = dict(connection.execute(select(groups.c.name, groups.c.selector)).all())
         return Selector.parse(spec.selector).expand(known).where()
 
     def _row(self, connection: Connection, name: str, *, lock: bool = False) -> "Row[Any] | None":

@@ -189,7 +189,7 @@ def _keys(connection: Connection, names: list[str], variant: Any, wrap: Wrap) ->
         .where(certificates.c.device.in_(names), certificates.c.revoked.is_(None))
         .order_by(certificates.c.issued)
     )
-    newest = dict(connection.execute(query).tuples().all())
+    newest = dict(connection.execute(query).all())
     return {device: wrap(variant.name, key.encode()) for device, key in newest.items()}
 
 
