@@ -49,7 +49,7 @@ class Cloud:
         connections = count // per_site if per_site else count
         self.shards = max(-(-connections // PER_SHARD), 1)
         self.home = Home(folder / "cloud")
-        first = _free(self.shards + 1)
+        first = free(self.shards + 1)
         self.settings = Settings(
             port=first, broker_port=first + 1, shards=self.shards, beat_s=beat_s, tls=tls
         )
@@ -235,7 +235,7 @@ def folder() -> Iterator[Path]:
         shutil.rmtree(found, ignore_errors=True)
 
 
-def _free(count: int) -> int:
+def free(count: int) -> int:
     """The first of `count` ports in a row that are free."""
     for first in range(18_000, 60_000, 100):
         with contextlib.ExitStack() as stack:
