@@ -81,6 +81,11 @@ def federate(home: Home, run: Run, bundle: Bundle, test: Samples, *, actor: str 
     database = Database(settings.database_url(home))
     fleet, folder = Fleet(database), home.root / "federated" / keys.check_name(run.name)
     near, sites = _chosen(fleet, run.selector)
+    if sites and (run.learning.secure or run.learning.encrypt):
+        raise InputError(
+            f"the gateway of '{min(sites)}' averages what it sees, which secure aggregation and encryption hide; leave "
+            "them away, or choose devices that are not behind a gateway"
+        )
     enrolled = _enrolled(folder / "keys", [*near, *sites])
     own = keys.coordinator(folder / "keys")
     learning = replace(run.learning, clients=len(enrolled))

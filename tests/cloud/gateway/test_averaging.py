@@ -192,10 +192,16 @@ def test_who_cannot_be_asked_is_named(tmp_path):
     above = Above(tmp_path, embedded=True)
     above.add("d1")
     bundle = pack_trainable(build(LINEAR), tmp_path / "m.bundle", name="linear", target="rpi4")
+
+    def refused(selector, learning, why):
+        with pytest.raises(InputError, match=why):
+            federate(home, Run("r", selector, free_port(), learning), bundle, samples(0))
+
     try:
-        for selector, why in (("", "no gateway that is enrolled"), ("target=rpi5", "no device fits")):
-            with pytest.raises(InputError, match=why):
-                federate(home, Run("r", selector, free_port(), Learning()), bundle, samples(0))
+        refused("", Learning(), "no gateway that is enrolled")
+        refused("target=rpi5", Learning(), "no device fits")
+        above.add("hall")
+        refused("", Learning(secure=4), "the gateway of 'hall' averages what it sees")
     finally:
         above.files.server.shutdown()
         above.files.server.server_close()
