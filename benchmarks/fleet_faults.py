@@ -40,7 +40,7 @@ from edge_runtime.console import say
 from edge_runtime.files import cache_dir, write_text
 from edge_runtime.session import Session
 
-VERSION = 1  # of the runs: what was kept of another one is not used
+VERSION = 2  # of the runs: what was kept of another one is not used
 KILLS, SEEDS = 60, 4
 FLAT, BEHIND = 5, 3  # devices that reach the cloud by themselves, and those behind the gateway
 PLANS = (("good", "wrong", "full"), ("good", "endless", "good"))  # the releases after the first
@@ -215,7 +215,8 @@ class Scenario:
                 "name": name, "release": _MODEL, "version": version, "soak_s": 0, "phases": ["30 %", "100 %"],
                 "shadow": {"samples": 0, "max_slower_ppm": 1_000_000_000},  # all share two processors: no clock is just
                 "jitter_s": 1, "probation_s": 2, "probes": 2,
-                "patience_s": 12 if full else 3600, "quorum": 0.8,
+                # of a first phase of three, the one whose disk is full may stay behind
+                "patience_s": 12 if full else 3600, "quorum": 0.6 if full else 0.8,
             }
         )  # fmt: skip
         self.site.patiently(lambda: self.site.rollouts.create(spec, "benchmark"))
