@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.fleet_load.cloud import Cloud, Crowd
 
 _STALLED_S = 30.0  # without another device: no more will come
+_ARRIVAL_S = 300.0  # that what comes with the connections may take
 _FULL_CORE = 0.95  # of a core: who takes more can do no more
 _LEAST_MB = 1000.0  # of memory, below which the machine is full
 PARTS = ("brokers", "controller", "api", "devices")
@@ -89,7 +90,9 @@ def hold(cloud: Cloud, crowd: Crowd, slab_before: float, steps: Any) -> Level:
     began = time.monotonic()
     connected = _settled(lambda: int(crowd.stat()["up"]), cloud.count)
     online = _settled(cloud.online, cloud.count)
-    took, at, before, load = time.monotonic() - began, time.monotonic(), cloud.costs(), crowd.stat()
+    took = time.monotonic() - began
+    _calm(cloud)
+    at, before, load = time.monotonic(), cloud.costs(), crowd.stat()
     idle = _processors()
     figures = dict(steps())
     seconds, after, loaded = time.monotonic() - at, cloud.costs(), crowd.stat()
@@ -124,6 +127,15 @@ def _settled(count: Any, want: int) -> int:
         if n >= want or time.monotonic() - grown > _STALLED_S:
             return n
         time.sleep(max(0.5, 4 * (time.monotonic() - began)))  # what is looked at shall have the processor
+
+
+def _calm(cloud: Cloud) -> None:
+    """Wait until what devices said when they came is in the database, so that what is held is not the arrival."""
+    end, calm = time.monotonic() + _ARRIVAL_S, 0
+    while calm < 5 and time.monotonic() < end:
+        time.sleep(1)
+        waiting = cloud.figures().get("littoral_waiting_rows", float("inf"))
+        calm = calm + 1 if waiting < max(2 * cloud.count / cloud.beat_s, 1000) else 0
 
 
 def _meminfo(name: str) -> float:
