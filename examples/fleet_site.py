@@ -158,8 +158,7 @@ class Cloud:
     def up(cls, folder: Path, run: Processes, beat_s: float = 10) -> "Cloud":
         """`littoral cloud up`, with TLS, and its parts in this process; returns when it answers."""
         words = ("cloud", "up", "--home", str(folder), "--beat", f"{beat_s:g}", "--json")
-        names = ("--port", "--broker-port", "--federate-port")
-        ports = [word for name in names for word in (name, str(free_port()))]
+        ports = ("--port", str(free_port()), "--broker-port", str(free_port()))
         told = run.start("cloud", (*LITTORAL, *words, *ports), told=True)
         home = Home(folder)
         settings = Settings.load(home)

@@ -219,6 +219,8 @@ def test_an_answer_says_that_its_request_has_come(ring):
             feed = hub._channels["ann"].feed
             hub._channels["ann"].feed = lambda sealed: (frames.append(sealed), feed(sealed))
             until(lambda: hub.here == ["ann"])
+            # a device that says twice that it is there is asked what it lacks: frames that are not counted here
+            hub._channels["ann"].resume = lambda **_: None
             for number in range(5):
                 hub.send("ann", b"request %d" % number)
             found = {payload for _, payload in up.wait(5)}
