@@ -10,6 +10,7 @@ from pathlib import Path
 
 _LOG = logging.getLogger("cloud.gateway")
 _RESTART_S = (1.0, 60.0)
+_STDERR = 2
 _PATIENCE_S = 5.0  # after SIGTERM
 
 
@@ -27,7 +28,9 @@ async def keep(command: Sequence[str], needs: Path | None = None) -> None:
         if needs is not None and not needs.exists():
             await asyncio.sleep(1)
             continue
-        process = await asyncio.create_subprocess_exec(*front, *command, stdin=asyncio.subprocess.DEVNULL)
+        process = await asyncio.create_subprocess_exec(  # stdout is the gateway's own, and may be closed by who read it
+            *front, *command, stdin=asyncio.subprocess.DEVNULL, stdout=_STDERR
+        )
         began = time.monotonic()
         try:
             status = await process.wait()

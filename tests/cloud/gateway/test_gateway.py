@@ -131,12 +131,12 @@ class Below:
 
     def boot(self):
         self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
-        self.told = json.loads(self.process.stdout.readline())
+        with self.process.stdout:  # nobody reads on
+            self.told = json.loads(self.process.stdout.readline())
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        self.process.stdout.close()
 
     def health(self):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[1]}/health", timeout=10) as answer:
