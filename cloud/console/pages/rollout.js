@@ -70,7 +70,7 @@ function gates(found) {
   const names = [...new Set(found.gates.map((each) => each.name))], all = found.gates.some((each) => !each.target) ? [""] : [];
   const of = (name, target) => found.gates.find((each) => each.name === name && each.target === target);
   const cell = (name, target) => { const gate = of(name, target); return gate ? h("span", { title: gate.n === null ? "" : `of ${number(gate.n)}` }, pill(gate.state, value(gate, gate.value)), h("span", { class: "hidden" }, ` ${gate.state}`)) : h("span", { class: "none" }, "–"); };
-  const limit = (name) => { const gate = found.gates.find((each) => each.name === name); return `${gate.least ? "at least" : "at most"} ${value(gate, gate.limit)}`; };
+  const limit = (name) => { const gate = found.gates.find((each) => each.name === name); if (name === "latency ratio" && gate.limit >= 1e6) return "any"; return `${gate.least ? "at least" : "at most"} ${value(gate, gate.limit)}`; };
   const broken = found.gates.filter((each) => each.state === "breached").length;
   return card("Gates", h("p", { class: "quiet" }, broken ? `${broken} breached.` : "None is breached.", " A gate waits until it rests on enough."), table("Gates", [
     ["Gate", (name) => [name, h("small", {}, MEANS[name])]], ["Limit", limit], ...[...all, ...Object.keys(found.evidence).sort()].map((target) => [target || "all targets", (name) => cell(name, target)]),
