@@ -79,8 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         body = content[start:stop]
         cut = next(site.breaks, len(body)) if site.breaks else len(body)
+        site.sent += len(body[:cut])  # before, for whoever has read it all looks at once
         self.wfile.write(body[:cut])
-        site.sent += len(body[:cut])
         self.close_connection = cut < len(body)
 
     def endless(self, content):
